@@ -1,0 +1,223 @@
+"""The command `nvsim`: GPU hosts that are not there, and field bugs replayed on them.
+
+The one module of nvsim that imports `scenarios`, and only for the commands that need it.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nvsim import __version__
+from nvsim.errors import NvsimError
+
+EPILOG = """examples:
+  nvsim list                                     profiles, cases and GPU models
+  nvsim exec a100x8 -- nvidia-smi -L             an unmodified program on eight A100s
+  nvsim shell t4x1                               look around yourself
+  nvsim ctl set gpu=2 temperature=91             from another terminal, while it runs
+  nvsim build h100x8 ./host                      the host's files, for other tools
+  nvsim run                                      every scenario, in real containers
+"""
+
+
+class Command(NamedTuple):
+    """One sub-command: a line for the list of commands, and what runs it."""
+
+    about: str
+    main: Callable[[list[str]], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; exit code 0, 1 for a failure, 2 for a command line that cannot be understood."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="nvsim", description="GPU hosts that are not there, for testing GPU containers.", epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter, usage="nvsim COMMAND …", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"nvsim {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    chosen = parser.parse_args(words[:1])
+    try:
+        return COMMANDS[chosen.command].main(words[1:])
+    except NvsimError as e:
+        print(f"nvsim: {e}", file=sys.stderr)
+        if e.hint:
+            print(f"  hint: {e.hint}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `nvsim list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def _epilog() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.about}" for name, command in COMMANDS.items()]
+    return "commands (nvsim COMMAND --help tells more):\n" + "\n".join(lines) + "\n\n" + EPILOG
+
+
+def _parser(name: str, usage: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"nvsim {name}", description=COMMANDS[name].about + ".",
+                                   usage=f"nvsim {name} {usage}", allow_abbrev=False)
+
+
+def _list(words: list[str]) -> int:
+    parser = _parser("list", "[profiles|cases|gpus]")
+    parser.add_argument("what", nargs="?", choices=("profiles", "cases", "gpus"), help="default: all three")
+    what = parser.parse_args(words).what
+    tables = {"profiles": _profile_rows, "cases": _case_rows, "gpus": _gpu_rows}
+    for kind in (what,) if what else tables:
+        _print_table(kind, tables[kind]())
+    return 0
+
+
+def _profile_rows() -> list[tuple[str, str]]:
+    from nvsim import profile
+
+    return [(name, profile.load(name).about) for name in profile.names()]
+
+
+def _case_rows() -> list[tuple[str, str]]:
+    from scenarios import model
+
+    return [(case.name, case.about) for case in model.cases()]
+
+
+def _gpu_rows() -> list[tuple[str, str]]:
+    from nvsim import models
+
+    return [(key, models.about(key)) for key in models.names()]
+
+
+def _print_table(title: str, rows: list[tuple[str, str]]) -> None:
+    """Names and a line on each: a table for people, tab-separated for programs."""
+    if not sys.stdout.isatty():
+        for name, about in rows:
+            print(f"{title}\t{name}\t{about}")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _build(words: list[str]) -> int:
+    parser = _parser("build", "[--in-place] PROFILE DIR")
+    parser.add_argument("--in-place", action="store_true",
+                        help="for programs that open the tree where it lies, without entering it: the driver library "
+                             "looks for its device nodes below DIR instead of /dev")
+    parser.add_argument("profile", metavar="PROFILE", help="name of a profile (nvsim list profiles), or a YAML file")
+    parser.add_argument("root", metavar="DIR", help="an empty folder, or one that does not exist yet")
+    options = parser.parse_args(words)
+    from nvsim import build, profile
+
+    root = os.path.abspath(options.root)
+    machine = build.build(profile.load(options.profile), root, dev_root=root if options.in_place else "/")
+    print(f"{root}: {machine.profile}, {len(machine.gpus)} GPUs, driver {machine.driver or 'none'}")
+    if machine.placeholders:
+        print(f"{len(machine.placeholders)} device nodes are placeholder files: making nodes needs root",
+              file=sys.stderr)
+    return 0
+
+
+def _exec(words: list[str]) -> int:
+    parser = _parser("exec", "[--cgroup VERSION] PROFILE -- CMD…")
+    _add_host(parser)
+    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD…", help="the program and its arguments")
+    options = parser.parse_args(words)
+    argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
+    if not argv:
+        parser.error("no program given: nvsim exec PROFILE -- CMD…")
+    return _on_host(options.profile, argv, options.cgroup)
+
+
+def _shell(words: list[str]) -> int:
+    parser = _parser("shell", "[--cgroup VERSION] PROFILE")
+    _add_host(parser)
+    options = parser.parse_args(words)
+    print(f"nvsim: on {options.profile}; leave with exit or Ctrl-D", file=sys.stderr)
+    return _on_host(options.profile, [os.environ.get("SHELL", "/bin/sh")], options.cgroup)
+
+
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cgroup", choices=("host", "v1", "v2"), default="host",
+                        help="which control groups the host shows; v1 also hides the cgroup2 part of a hybrid host")
+    parser.add_argument("profile", metavar="PROFILE",
+                        help="name of a profile, a YAML file, or a folder made by nvsim build")
+
+
+def _on_host(name: str, argv: list[str], cgroup: str) -> int:
+    """Builds the host if it is not a built one, and runs a program on it; nothing stays behind."""
+    from nvsim import build, machine, profile, state
+
+    if os.path.isdir(name):
+        return machine.execute(name, argv, cgroup=cgroup)  # type: ignore[arg-type]  # argparse checked the choice
+    wanted = profile.load(name)
+    with state.workdir("host") as folder:
+        build.build(wanted, f"{folder}/root")
+        return machine.execute(f"{folder}/root", argv, cgroup=cgroup)  # type: ignore[arg-type]
+
+
+def _ctl(words: list[str]) -> int:
+    from nvsim import ctl
+
+    parser = _parser("ctl", "[--host DIR] set gpu=N NAME=VALUE…")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    meanings = [f"  {name:24} {about}" for name, about in ctl.settable().items()]
+    parser.epilog = "names and meanings:\n" + "\n".join(meanings)
+    parser.add_argument("--host", metavar="DIR", help="a built host; default: the machine that this runs on, "
+                                                      "or the only one that is running")
+    parser.add_argument("action", choices=("set",), help="set: change values, seen at once by every program")
+    parser.add_argument("assignments", nargs="+", metavar="NAME=VALUE")
+    options = parser.parse_args(words)
+    for line in ctl.set_values(options.host or _running_host(), options.assignments):
+        print(line)
+    return 0
+
+
+def _running_host() -> str:
+    """The built root of the machine that this process is on, else of the only `nvsim exec` or `shell` running."""
+    from nvsim import state
+
+    try:
+        with open("/run/nvsim-host") as f:
+            return f.read().strip()
+    except OSError:
+        pass
+    running = [f"{folder}/root" for folder in state.live("host")]
+    if len(running) == 1:
+        return running[0]
+    raise NvsimError("no host is running" if not running else "several hosts are running: " + ", ".join(running),
+                     hint="name one with --host DIR" if running else "start one: nvsim shell PROFILE")
+
+
+def _run(words: list[str]) -> int:
+    from scenarios import runner
+
+    return runner.main(words)
+
+
+def _keep(words: list[str]) -> int:
+    from scenarios import runner
+
+    return runner.keep(words)
+
+
+COMMANDS = {
+    "run": Command("runs scenarios in real containers and compares what they see", _run),
+    "list": Command("lists profiles, cases and GPU models", _list),
+    "build": Command("writes a host's files into a folder, for use by other tools", _build),
+    "exec": Command("runs a program on an emulated host", _exec),
+    "shell": Command("opens a shell on an emulated host", _shell),
+    "ctl": Command("changes a running host", _ctl),
+    "keep": Command("runs a case to its failing step and opens a shell there", _keep),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

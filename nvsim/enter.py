@@ -1,0 +1,373 @@
+"""Process 1 of a machine: lays a built host over the real one in namespaces of its own, then serves or runs a command.
+
+Executed as a script, `python3 -IS enter.py OPTIONS`, OPTIONS being JSON: `root` (a built host), `cgroup` ("host", "v1",
+"v2"), `lowlevel` (wrapper per low-level runtime: name → launcher text), `argv` (empty: serve until stdin ends), `cwd`.
+Everything lives in one mount and one PID namespace.  When process 1 ends, by whatever cause, the kernel ends every
+other process of the machine and drops every mount; nothing of it was ever visible outside.
+
+What is laid where (measured on Linux 6.1 and 6.18):
+  /usr, /etc, …   overlay of the built folder over the real one; writes go to a tmpfs
+  /run            a tmpfs with the real entries bound back, then the built ones
+  /dev            a tmpfs with copies of the real nodes (NVIDIA's left out), then the built ones
+  /proc/driver    a tmpfs: procfs takes no new folders; /proc/devices and /proc/modules are bound files
+  /sys            overlays of the built parts over sysfs, which is a valid lower layer; /sys/fs/cgroup as asked for
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import stat
+import sys
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+from nvsim import syscalls as sc
+
+SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
+SPECIAL = ("dev", "proc", "sys", "run", "tmp", ".nvsim")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(argv: list[str]) -> int:
+    """Makes the namespaces and process 1; passes on its exit code.  Writes "ready PID" or "error TEXT" to fd 1 of the
+    creator when serving."""
+    options = json.loads(argv[1])
+    serving = not options["argv"]
+    try:
+        _namespaces()
+        child = os.fork()
+    except OSError as e:
+        return _failed(serving, f"cannot make namespaces: {e}")
+    if child == 0:
+        os._exit(_process_1(options, serving))
+    if serving:
+        print(f"pid {child}", flush=True)
+        os.close(0)  # process 1 alone holds the line to the creator
+    _ignore_terminal()
+    return _exit_code(os.waitpid(child, 0)[1])
+
+
+def _namespaces() -> None:
+    """Mount and PID namespaces; for an ordinary user a user namespace first, in which that user is root."""
+    uid, gid = os.geteuid(), os.getegid()
+    if uid:
+        sc.unshare(sc.NEWUSER | sc.NEWNS | sc.NEWPID)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as f:
+                f.write(text)
+    else:
+        sc.unshare(sc.NEWNS | sc.NEWPID)
+
+
+def _process_1(options: "dict[str, Any]", serving: bool) -> int:
+    sc.die_with_parent(signal.SIGKILL)
+    try:
+        Layers(options["root"]).lay(options["cgroup"], options["lowlevel"])
+    except OSError as e:
+        return _failed(serving, f"cannot lay the host over this machine: {e.strerror}: {e.filename}")
+    if serving:
+        print("ready", flush=True)
+        return _serve()
+    return _run(options["argv"], options["cwd"])
+
+
+def _failed(serving: bool, text: str) -> int:
+    print(f"error {text}" if serving else f"nvsim: {text}", file=sys.stdout if serving else sys.stderr, flush=True)
+    return 125
+
+
+def _serve() -> int:
+    """Reaps orphans until the creator closes its end of stdin, by intent or by dying."""
+    signal.signal(signal.SIGCHLD, lambda *_: _reap())
+    _ignore_terminal()
+    devnull = os.open("/dev/null", os.O_RDWR)
+    os.dup2(devnull, 1)
+    while os.read(0, 1):
+        pass
+    return 0
+
+
+def _reap() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _run(argv: list[str], cwd: str) -> int:
+    """Runs the command in the foreground, reaping orphans; its exit code."""
+    child = os.fork()
+    if child == 0:
+        try:
+            with contextlib.suppress(OSError):
+                os.chdir(cwd)
+            os.execvp(argv[0], argv)
+        except OSError as e:
+            print(f"nvsim: cannot run {argv[0]}: {e.strerror}", file=sys.stderr)
+            os._exit(127 if e.errno == 2 else 126)
+    _ignore_terminal()
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            return _exit_code(status)
+
+
+def _ignore_terminal() -> None:
+    """Ctrl-C and Ctrl-\\ are for the command; we wait for what it does with them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+
+
+def _exit_code(status: int) -> int:
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+class Layers:
+    """Lays one built host over the real root of the present mount namespace."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.scratch = f"{root}/{SCRATCH}"
+        self.is_root = _can_make_nodes()
+        with open(f"{root}/.nvsim/machine.json") as f:
+            self.host: dict[str, Any] = json.load(f)
+
+    def lay(self, cgroup: str, lowlevel: dict[str, str]) -> None:
+        """All of it, in the order that the parts need."""
+        sc.mount("none", "/", flags=sc.REC | sc.PRIVATE)
+        real_devices, real_modules = _text("/proc/devices"), _text("/proc/modules")
+        os.makedirs(self.scratch, exist_ok=True)
+        sc.mount("nvsim", self.scratch, "tmpfs", options="mode=755")
+        sc.mount("proc", "/proc", "proc", sc.NOSUID | sc.NODEV | sc.NOEXEC)
+        tools = {name: path for name in lowlevel if (path := shutil.which(name))}
+        kept = {name: os.open(path, os.O_PATH) for name, path in tools.items()}
+        self._trees()
+        self._run()
+        self._dev()
+        self._proc(real_devices, real_modules)
+        self._sys()
+        _cgroup(cgroup)
+        for name, path in tools.items():
+            self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
+        self._ldconfig()
+
+    def _trees(self) -> None:
+        """Overlays of every built top-level folder over the real one that it names (/lib may be a link to usr/lib)."""
+        layers: dict[str, list[int]] = {}
+        for name in sorted(os.listdir(self.root)):
+            built = f"{self.root}/{name}"
+            if name not in SPECIAL and os.path.isdir(built) and not os.path.islink(built):
+                layers.setdefault(os.path.realpath(f"/{name}"), []).append(os.open(built, os.O_PATH))
+        for target, lowers in sorted(layers.items()):
+            self._overlay(target, lowers)
+        for board in self.host["boards"]:  # the built file itself: live updates must reach every process that maps it
+            sc.mount(f"{self.root}{board}", board, flags=sc.BIND)
+
+    def _overlay(self, target: str, lowers: list[int], *, writable: bool = True) -> None:
+        """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are."""
+        inner = [(m, os.open(m, os.O_PATH)) for m in _mounts_below(target)]
+        real = os.open(target, os.O_PATH | os.O_DIRECTORY)
+        options = "lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in (*lowers, real))
+        if writable:
+            name = target.strip("/").replace("/", "-")
+            upper, work = f"{self.scratch}/upper/{name}", f"{self.scratch}/work/{name}"
+            os.makedirs(upper)
+            os.makedirs(work)
+            _copy_mode(real, upper)
+            up, down = os.open(upper, os.O_PATH), os.open(work, os.O_PATH)
+            options += f",upperdir=/proc/self/fd/{up},workdir=/proc/self/fd/{down}"
+            options += "" if self.is_root else ",userxattr"
+        sc.mount("nvsim", target, "overlay", 0 if writable else sc.RDONLY, options)
+        for path, fd in inner:
+            with contextlib.suppress(OSError):  # what was hidden by a built file stays hidden
+                sc.mount(f"/proc/self/fd/{fd}", path, flags=sc.BIND | sc.REC)
+
+    def _run(self) -> None:
+        """/run: what is there now, then what the host has."""
+        self._shadow("/run", f"{self.scratch}/run", skip=lambda name: False)
+        self._bind_tree(f"{self.root}/run", "/run")
+        with open("/run/nvsim-host", "w") as f:
+            f.write(self.root + "\n")
+
+    def _dev(self) -> None:
+        """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""
+        self._shadow("/dev", f"{self.scratch}/dev", skip=_is_nvidia_node)
+        for node in self.host["devices"]:
+            if node["path"].startswith("/dev/"):
+                self._node(node)
+        for path, target in self.host["links"]:
+            if path.startswith("/dev/") and not os.path.lexists(path):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.symlink(target, path)
+
+    def _node(self, node: "dict[str, Any]") -> None:
+        path = node["path"]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not self.is_root:  # the placeholder rule: a file stands where the node would be
+            _bind_file(f"{self.root}{path}", path)
+            return
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(node["major"], node["minor"]))
+        os.chown(path, node.get("uid", 0), node.get("gid", 0))
+        os.chmod(path, node["mode"])
+
+    def _shadow(self, target: str, fresh: str, skip: "Any") -> None:
+        """A tmpfs on `target` with all that was there: nodes copied, the rest bound."""
+        real = os.open(target, os.O_PATH | os.O_DIRECTORY)
+        os.mkdir(fresh)
+        sc.mount("nvsim", fresh, "tmpfs", options="mode=755")
+        for name in os.listdir(f"/proc/self/fd/{real}"):
+            if not skip(name):
+                with contextlib.suppress(OSError):  # an entry that vanished, or that this user may not see
+                    self._keep(f"/proc/self/fd/{real}/{name}", f"{fresh}/{name}")
+        sc.mount(fresh, target, flags=sc.BIND | sc.REC)
+
+    def _keep(self, source: str, target: str) -> None:
+        found = os.lstat(source)
+        if stat.S_ISLNK(found.st_mode):
+            os.symlink(os.readlink(source), target)
+        elif stat.S_ISDIR(found.st_mode):
+            os.mkdir(target)
+            sc.mount(source, target, flags=sc.BIND | sc.REC)
+        elif (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)) and self.is_root:
+            os.mknod(target, stat.S_IFMT(found.st_mode) | 0o600, found.st_rdev)
+            os.chown(target, found.st_uid, found.st_gid)
+            os.chmod(target, stat.S_IMODE(found.st_mode))
+        else:
+            _bind_file(source, target)
+
+    def _bind_tree(self, source: str, target: str, *, readonly: bool = False) -> None:
+        """Each entry of `source` bound below `target`; folders that both have are entered."""
+        for entry in sorted(os.scandir(source), key=lambda e: e.name) if os.path.isdir(source) else []:
+            place = f"{target}/{entry.name}"
+            if entry.is_symlink():
+                if not os.path.lexists(place):
+                    os.symlink(os.readlink(entry.path), place)
+            elif entry.is_dir() and os.path.isdir(place):
+                self._bind_tree(entry.path, place, readonly=readonly)
+            else:
+                if entry.is_dir():
+                    os.mkdir(place)
+                _bind_file(entry.path, place)
+                if readonly:
+                    _protect(place)
+
+    def _proc(self, real_devices: str, real_modules: str) -> None:
+        """/proc/driver as the host has it (empty without a driver), and the two text files every tool reads."""
+        if os.path.isdir("/proc/driver"):
+            sc.mount("nvsim", "/proc/driver", "tmpfs", options="mode=555")
+            self._bind_tree(f"{self.root}/proc/driver", "/proc/driver", readonly=True)
+        self._merged("/proc/devices", _devices(real_devices, _text(f"{self.root}/proc/devices")))
+        modules = _text(f"{self.root}/proc/modules")
+        self._merged("/proc/modules", modules + "".join(
+            line for line in real_modules.splitlines(keepends=True) if not line.startswith("nvidia")))
+
+    def _merged(self, path: str, text: str) -> None:
+        if os.path.exists(path):  # a kernel without loadable modules has no /proc/modules, and none can be added
+            file = f"{self.scratch}/{os.path.basename(path)}"
+            with open(file, "w") as f:
+                f.write(text)
+            sc.mount(file, path, flags=sc.BIND)
+            _protect(path)
+
+    def _sys(self) -> None:
+        """The built parts of /sys over sysfs; what sysfs has no folder for cannot be shown."""
+        base = f"{self.root}/sys"
+        for name in sorted(os.listdir(base)) if os.path.isdir(base) else []:
+            if os.path.isdir(f"/sys/{name}") and name != "fs":
+                self._overlay(f"/sys/{name}", [os.open(f"{base}/{name}", os.O_PATH)], writable=False)
+
+    def _wrap(self, name: str, path: str, real: int, launcher: str) -> None:
+        """Puts a wrapper where the low-level runtime is; the real one stays reachable below the scratch folder."""
+        os.makedirs(f"{self.scratch}/lowlevel/real", exist_ok=True)
+        kept, wrapper = f"{self.scratch}/lowlevel/real/{name}", f"{self.scratch}/lowlevel/{name}"
+        _bind_file(f"/proc/self/fd/{real}", kept)
+        with open(wrapper, "w") as f:
+            f.write(launcher.replace("@REAL@", kept))
+        os.chmod(wrapper, 0o755)
+        sc.mount(wrapper, path, flags=sc.BIND)
+
+    def _ldconfig(self) -> None:
+        """The loader's cache of both hosts together, written by this machine's own ldconfig."""
+        tool = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
+        if tool and os.path.exists(f"{self.root}/etc/ld.so.cache"):
+            child = os.fork()
+            if child == 0:
+                quiet = os.open("/dev/null", os.O_RDWR)
+                os.dup2(quiet, 2)
+                os.execv(tool, ["ldconfig", "-X"])
+            os.waitpid(child, 0)
+
+
+def _can_make_nodes() -> bool:
+    """Whether this process is root outside any user namespace: only then does the kernel let it make device nodes."""
+    return _text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
+
+
+def _is_nvidia_node(name: str) -> bool:
+    return name.startswith(("nvidia", "nvhost", "nvmap")) or name in ("dxg", "dri", "gdrdrv")
+
+
+def _bind_file(source: str, target: str) -> None:
+    if not os.path.lexists(target):
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    sc.mount(source, target, flags=sc.BIND)
+
+
+def _protect(target: str) -> None:
+    """Makes a bind read-only: the kernel's files cannot be written, not even by root in a container."""
+    sc.mount("none", target, flags=sc.BIND | sc.REMOUNT | sc.RDONLY | sc.NOSUID | sc.NODEV | sc.NOEXEC)
+
+
+def _copy_mode(source: int, target: str) -> None:
+    found = os.stat(f"/proc/self/fd/{source}")
+    os.chmod(target, stat.S_IMODE(found.st_mode))
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def _devices(real: str, built: str) -> str:
+    """/proc/devices of the real kernel with the character devices of the built host, NVIDIA's own replaced."""
+    ours = [line for line in built.partition("Block devices:")[0].splitlines() if "nvidia" in line]
+    head, block, tail = real.partition("Block devices:")
+    lines = [line for line in head.splitlines() if "nvidia" not in line]
+    while lines and not lines[-1]:
+        lines.pop()
+    title, rest = lines[:1], lines[1:]
+    rest = sorted([*rest, *ours], key=lambda line: int(line.split()[0]) if line.split() else 0)
+    return "\n".join([*title, *rest]) + "\n\n" + block + tail
+
+
+def _mounts_below(target: str) -> list[str]:
+    """Mount points strictly below a folder, outermost first, without those inside another one of them."""
+    with open("/proc/self/mountinfo") as f:
+        points = sorted({line.split()[4].encode().decode("unicode_escape") for line in f})
+    found: list[str] = []
+    for point in points:
+        if point.startswith(target.rstrip("/") + "/") and not any(point.startswith(p + "/") for p in found):
+            found.append(point)
+    return found
+
+
+def _cgroup(wanted: str) -> None:
+    """"v1": hides cgroup2 of a hybrid host, which crun refuses; "v2": shows nothing but cgroup2."""
+    base = "/sys/fs/cgroup"
+    if wanted == "v1" and os.path.ismount(f"{base}/unified"):
+        sc.umount(f"{base}/unified")
+    if wanted == "v2" and not os.path.exists(f"{base}/cgroup.controllers"):
+        for point in sorted([*_mounts_below(base), base], reverse=True):
+            sc.umount(point)
+        sc.mount("cgroup2", base, "cgroup2")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,39 @@
+"""The few system calls that entering a machine needs, through ctypes.  Each raises OSError.
+
+Kept free of everything but ctypes and os: process 1 of a machine imports it."""
+
+import ctypes
+import os
+
+NEWNS, NEWCGROUP, NEWUSER, NEWPID = 0x00020000, 0x02000000, 0x10000000, 0x20000000
+RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MNT_DETACH, PR_SET_PDEATHSIG = 2, 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, what: str) -> None:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), what)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _checked(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2); the target is the file name of the error."""
+    _checked(_libc.mount(source.encode(), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags),
+                         options.encode() or None), target)
+
+
+def umount(target: str) -> None:
+    """umount2(2), lazily."""
+    _checked(_libc.umount2(os.fsencode(target), MNT_DETACH), target)
+
+
+def die_with_parent(signal: int) -> None:
+    """Asks the kernel to send `signal` to this process when the thread that made it ends."""
+    _checked(_libc.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
