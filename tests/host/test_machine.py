@@ -1,0 +1,121 @@
+"""A machine shows what was built, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from nvsim import build, profile
+from nvsim.machine import Machine, execute
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("host") / "a100x8")
+    build.build(profile.load("a100x8"), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def machine(root):
+    with Machine(root) as m:
+        yield m
+
+
+def out(machine, *argv):
+    done = machine.run(list(argv))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_nvidia_smi_lists_eight_gpus(machine):
+    lines = out(machine, "nvidia-smi", "-L").splitlines()
+    assert len(lines) == 8
+    assert lines[0].startswith("GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-")
+
+
+def test_pynvml_unmodified_sees_the_same_gpus_as_nvidia_smi(machine):
+    program = ("import pynvml as n; n.nvmlInit()\nfor i in range(n.nvmlDeviceGetCount()):"
+               " print(n.nvmlDeviceGetUUID(n.nvmlDeviceGetHandleByIndex(i)))")
+    uuids = out(machine, sys.executable, "-c", program).split()
+    listed = out(machine, "nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader").split()
+    assert uuids == listed
+    assert len(set(uuids)) == 8
+
+
+def test_the_real_loader_finds_the_driver_by_its_cache(machine):
+    cache = out(machine, "/sbin/ldconfig", "-p")
+    assert "libcuda.so.1 (libc6,x86-64) => " in cache
+    assert "libnvidia-ml.so.1 (libc6,x86-64) => " in cache
+    assert "libc.so.6 (libc6,x86-64) => " in cache
+
+
+def test_proc_and_sys_are_those_of_the_driver(machine):
+    assert "550.54.15" in out(machine, "cat", "/proc/driver/nvidia/version")
+    assert "nvidia-uvm" in out(machine, "cat", "/proc/devices")
+    assert out(machine, "cat", "/sys/module/nvidia/version").strip() == "550.54.15"
+    assert out(machine, "cat", "/sys/bus/pci/devices/0000:07:00.0/vendor").strip() == "0x10de"
+
+
+def test_the_kernels_files_cannot_be_written_even_by_root(machine):
+    done = machine.run(["sh", "-c", "echo x > /proc/driver/nvidia/params"])
+    assert done.returncode != 0
+
+
+def test_writes_stay_on_the_machine(machine):
+    out(machine, "sh", "-c", "touch /usr/bin/left-behind /etc/left-behind /run/left-behind /dev/left-behind")
+    for folder in ("/usr/bin", "/etc", "/run", "/dev"):
+        assert not os.path.exists(f"{folder}/left-behind")
+
+
+def test_a_container_sees_the_driver_in_proc_as_on_a_real_kernel(machine, tmp_path, requires):
+    requires("runc", "busybox", "root")
+    bundle = tmp_path / "bundle"
+    (bundle / "rootfs" / "bin").mkdir(parents=True)
+    subprocess.run(["cp", "/bin/busybox", str(bundle / "rootfs" / "bin" / "cat")], check=True)
+    subprocess.run(["runc", "spec"], cwd=bundle, check=True)
+    config = (bundle / "config.json").read_text().replace('"terminal": true', '"terminal": false')
+    config = config.replace('"sh"', '"/bin/cat", "/proc/driver/nvidia/version", "/sys/module/nvidia/version"')
+    (bundle / "config.json").write_text(config)
+    with Machine(machine.root, cgroup="v1") as own:
+        seen = own.run(["runc", "run", "-b", str(bundle), f"nvsim-test-{os.getpid()}"])
+    assert seen.returncode == 0, seen.stderr
+    assert seen.stdout.count("550.54.15") == 2
+
+
+def test_exit_codes_and_signals_pass_through(root):
+    assert execute(root, ["sh", "-c", "exit 7"]) == 7
+    assert execute(root, ["sh", "-c", "kill -TERM $$"]) == 128 + signal.SIGTERM
+    assert execute(root, ["/no/such/program"]) == 127
+
+
+def test_a_machine_dies_with_its_creator(root):
+    program = ("import sys; from nvsim.machine import Machine\n"
+               f"with Machine({root!r}) as m:\n"
+               "    m.popen(['sleep', '300']); print(m.pid, flush=True); import time; time.sleep(300)")
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as creator:
+        pid = int(creator.stdout.readline())
+        assert os.path.exists(f"/proc/{pid}")
+        creator.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _alive(pid)
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_no_mount_of_a_machine_is_visible_outside(root):
+    with Machine(root), open("/proc/self/mountinfo") as f:
+        assert root not in f.read()

@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from nvsim import lowlevel
+
+
+@pytest.mark.parametrize(("line", "verb", "bundle"), [
+    ("create --bundle /b ID", "create", "/b"),
+    ("--root /r --log /l --log-format json create -b /b --pid-file /p ID", "create", "/b"),
+    ("--root=/r run --bundle=/b ID", "run", "/b"),
+    ("run ID", "run", "."),
+    ("--log create state ID", "state", "."),
+    ("--systemd-cgroup start ID", "start", "."),
+    ("--version", "", "."),
+    ("", "", "."),
+])
+def test_the_verb_and_the_bundle_are_found_as_runc_finds_them(line, verb, bundle):
+    assert lowlevel.parsed(line.split()) == (verb, bundle)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"root": 5}', '{"root": {"path": "r"}, "hooks": []}'])
+def test_a_config_that_is_not_one_is_left_for_runc_to_refuse(tmp_path, content):
+    config = tmp_path / "config.json"
+    config.write_text(content)
+    lowlevel.prepare(str(tmp_path), "/hook")
+    assert config.read_text() == content
+
+
+def test_a_host_without_a_driver_adds_no_hook(tmp_path, fs):
+    fs.create_file("/b/config.json", contents=json.dumps({"root": {"path": "rootfs"}}))
+    lowlevel.prepare("/b", "/lib/nvsim-kernel")
+    with open("/b/config.json") as f:
+        assert json.load(f) == {"root": {"path": "rootfs"}}
+
+
+def test_the_kernel_hook_comes_first_and_only_once(fs):
+    fs.create_dir("/proc/driver/nvidia")
+    spec = {"root": {"path": "rootfs"}, "hooks": {"prestart": [{"path": "/usr/bin/nvidia-container-runtime-hook"}]}}
+    fs.create_file("/b/config.json", contents=json.dumps(spec), st_mode=0o100640)
+    for _ in range(2):
+        lowlevel.prepare("/b", "/lib/nvsim-kernel")
+    with open("/b/config.json") as f:
+        hooks = json.load(f)["hooks"]["prestart"]
+    assert [h["path"] for h in hooks] == ["/lib/nvsim-kernel", "/usr/bin/nvidia-container-runtime-hook"]
+    assert hooks[0]["args"] == ["nvsim-kernel", "/b/rootfs"]
+    assert fs.get_object("/b/config.json").st_mode & 0o7777 == 0o640
