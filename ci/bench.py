@@ -1,0 +1,148 @@
+"""The figures of the design as ratios: `tox -e bench`.  Nothing here fails on a slow machine.
+
+Each figure stands beside a yardstick taken in the same run.  `--nvml-reference LIB` adds another NVML library, for
+example a mock written in Go, as a yardstick of the first two.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nvsim import build, profile
+from nvsim.machine import Machine
+from toolkit import launchers
+
+HERE = Path(__file__).parent
+
+
+def best(work: Callable[[], object], rounds: int = 7) -> float:
+    """The shortest of several runs, in seconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def show(what: str, value: str, ratio: float | None, aim: str) -> None:
+    """One line: the figure, what it is as a ratio, and what it should be."""
+    print(f"{what:52} {value:>12}  {'' if ratio is None else f'{ratio:7.2f} x':>9}  {aim}", flush=True)
+
+
+def bench_nvml(work: Path, reference: str) -> None:
+    """Session and getter of the driver library on 1, 8 and 64 GPUs."""
+    client = work / "bench_nvml"
+    subprocess.run([sys.executable, "-m", "ziglang", "cc", "-O2", str(HERE / "bench_nvml.c"), "-ldl", "-o", str(client)],
+                   check=True)
+    measured = {count: measure(client, library_of(work, count)) for count in (1, 8, 64)}
+    eight = measured[8]
+    show("NVML: load, init, count, shutdown (8 GPUs)", f"{eight['session_us']:.0f} us",
+         eight["session_us"] / eight["load_us"], "of loading the library alone")
+    show("NVML: one getter call", f"{eight['getter_ns']:.1f} ns", eight["getter_ns"] / eight["call_ns"],
+         "of an empty call")
+    show("NVML: getter, 64 GPUs against 1", f"{measured[64]['getter_ns']:.1f} ns",
+         measured[64]["getter_ns"] / measured[1]["getter_ns"], "aim 1.0: flat")
+    if reference:
+        other = measure(client, reference)
+        for name in ("session_us", "getter_ns"):
+            show(f"NVML: {name} against {os.path.basename(reference)}", f"{eight[name]:.1f}", eight[name] / other[name],
+                 "aim 0.1")
+
+
+def library_of(work: Path, count: int) -> str:
+    """A driver library that carries `count` GPUs, in a tree that is used in place."""
+    text = f"about: bench\nlayout: ubuntu22.04\ndriver: 550.54.15\ngpus: [{{model: A100-SXM4-40GB, count: {count}}}]\n"
+    root = f"{work}/gpus{count}"
+    machine = build.build(profile.parse(text, "bench"), root, dev_root=root)
+    return root + machine.boards[0]
+
+
+def measure(client: Path, library: str) -> dict[str, float]:
+    """What bench_nvml.c prints."""
+    lines = subprocess.run([client, library], check=True, capture_output=True, text=True).stdout.splitlines()
+    return {name: float(value) for name, value in map(str.split, lines)}
+
+
+def bench_build(work: Path) -> None:
+    """Building hosts; the cost must grow no faster than the GPUs."""
+    wanted = profile.load("a100x8")
+    places = iter(range(1000))
+
+    def one() -> None:
+        root = f"{work}/host{next(places)}"
+        build.build(wanted, root)
+        build.remove(root)
+
+    show("host: build and remove, 8 GPUs", f"{best(one) * 1e3:.0f} ms", best(one) / 0.050, "aim 1.0: 50 ms")
+
+
+def bench_cases() -> None:
+    """Scenarios at level spec, without their start-up."""
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "nvsim", "run", "--level", "spec"], capture_output=True, text=True)
+    took = time.perf_counter() - start
+    lines = [line for line in done.stdout.splitlines() if " passed" in line]
+    show("scenarios: a whole run at level spec", f"{took:.2f} s", None, lines[-1].strip() if lines else "no summary")
+
+
+def bench_container(work: Path) -> None:
+    """A container with eight GPUs in jit-cdi mode against a bare one."""
+    if os.geteuid() or not shutil.which("runc", path=os.environ["PATH"] + ":/usr/sbin"):
+        show("container: jit-cdi, 8 GPUs, against bare runc", "not run", None, "needs root and runc")
+        return
+    prefix, root = f"{work}/prefix", f"{work}/machine"
+    launchers.install(prefix)
+    build.build(profile.load("a100x8"), root)
+    with Machine(root, cgroup="v1") as machine:
+        def run(program: str, gpus: str) -> float:
+            def once() -> None:
+                bundle = make_bundle(work, gpus)
+                done = machine.run([program, "run", "-b", bundle, f"nvsim-bench-{os.getpid()}"])
+                assert done.returncode == 0, done.stderr
+            return best(once)
+
+        bare, gpus = run("runc", ""), run(f"{prefix}/nvidia-container-runtime", "all")
+    show("container: bare runc on the machine", f"{bare * 1e3:.0f} ms", None, "yardstick")
+    show("container: jit-cdi, 8 GPUs", f"{gpus * 1e3:.0f} ms", gpus / (1.5 * bare + 0.150),
+         "of 1.5 x bare + 150 ms; aim at most 1.0")
+
+
+def make_bundle(work: Path, gpus: str) -> str:
+    """A fresh busybox bundle that asks for `gpus`."""
+    bundle = tempfile.mkdtemp(prefix="bundle-", dir=work)
+    os.makedirs(f"{bundle}/rootfs/bin")
+    shutil.copy(shutil.which("busybox") or "/bin/busybox", f"{bundle}/rootfs/bin/true")
+    subprocess.run(["runc", "spec"], cwd=bundle, check=True, env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    with open(f"{bundle}/config.json") as f:
+        spec = json.load(f)
+    spec["process"].update(terminal=False, args=["/bin/true"])
+    spec["process"]["env"].append(f"NVIDIA_VISIBLE_DEVICES={gpus}")
+    spec["root"]["readonly"] = False
+    with open(f"{bundle}/config.json", "w") as f:
+        json.dump(spec, f)
+    return bundle
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nvml-reference", default="", metavar="LIB", help="another libnvidia-ml.so to compare with")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="nvsim-bench-") as folder:
+        work = Path(folder)
+        bench_nvml(work, options.nvml_reference)
+        bench_build(work)
+        bench_container(work)
+    bench_cases()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
