@@ -36,7 +36,8 @@ TARGETS = (
     ),
     Target(name="nvidia-smi", sources=("smi/*.c",), triple="linux-gnu.2.17", flags=("-ldl", "-s")),
     Target(name="nvsim-probe", sources=("probe/*.c",), triple="linux-musl", flags=("-static", "-s")),
-    Target(name="nvsim-probe-dl", sources=("probe_dl.c", "probe/json.c"), triple="linux-gnu.2.17", flags=("-ldl", "-s")),
+    Target(name="nvsim-probe-dl", sources=("probe_dl.c", "probe/json.c"), triple="linux-gnu.2.17",
+           flags=("-ldl", "-s")),
     Target(name="nvsim-kernel", sources=("kernel.c",), triple="linux-musl", flags=("-static", "-s")),
 )
 ARCHITECTURES = ("x86_64",)

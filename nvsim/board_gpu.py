@@ -1,0 +1,193 @@
+"""One GPU as the driver library sees it: the record of the board."""
+
+from dataclasses import dataclass
+
+from nvsim.board_layout import array, i32, layout_of, text, u32, u64
+
+EVENTS = 16
+LINKS = 36
+CPU_WORDS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """What the mock NVML answers for a GPU.  None: the board does not have that, NVML says "Not Supported".
+
+    Names and units are NVML's where it has them.  Live fields are those that `nvsim ctl set` changes."""
+
+    fault: int = u32("what every query answers: 0 all well, 15 lost, 16 reset required (nvmlReturn_t)", live=True)
+
+    # Identity
+    name: str = text(96, "product name, e.g. NVIDIA A100-SXM4-40GB")
+    uuid: str = text(48, "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, lower-case hexadecimal")
+    serial: str = text(32, "13 digits; empty on boards without infoROM")
+    vbios: str = text(32, "VBIOS version")
+    board_part_number: str = text(32, "e.g. 692-2G506-0200-003")
+    gpu_part_number: str = text(32, "e.g. 20B0-884-A1")
+    inforom_image: str = text(24, "infoROM image version, e.g. G506.0200.00.04")
+    inforom_oem: str = text(16, "infoROM OEM object version")
+    inforom_ecc: str = text(16, "infoROM ECC object version")
+    inforom_power: str = text(16, "infoROM power object version")
+    minor: int = u32("N of /dev/nvidiaN")
+    board_id: int = u32("same for GPUs of one physical board")
+    module_id: int | None = u32("position on the base board", default=None)
+    brand: int = u32("nvmlBrandType_t")
+    architecture: int = u32("NVML_DEVICE_ARCH_*")
+    compute_major: int = u32("CUDA compute capability, major")
+    compute_minor: int = u32("CUDA compute capability, minor")
+    sm_count: int = u32("streaming multiprocessors")
+    cuda_cores: int = u32("CUDA cores")
+    virtualization: int = u32("nvmlGpuVirtualizationMode_t", live=True)
+    addressing_mode: int | None = u32("0 none, 1 HMM, 2 ATS", default=None, live=True)
+    gsp_firmware: int | None = u32("1 if the GSP runs the driver's firmware", default=None)
+    pdi: int = u64("per-device identifier")
+
+    # PCI
+    pci_domain: int = u32("PCI domain")
+    pci_bus: int = u32("PCI bus")
+    pci_device: int = u32("PCI device; the function is 0")
+    pci_device_id: int = u32("device << 16 | vendor")
+    pci_subsystem_id: int = u32("subsystem device << 16 | subsystem vendor")
+    pci_class: int = u32("class code, 24 bits: 0x030200 is a 3D controller")
+    pcie_gen_max: int = u32("PCIe generation that GPU and slot can do")
+    pcie_gen_device_max: int = u32("PCIe generation that the GPU can do")
+    pcie_gen: int = u32("PCIe generation of the link now", live=True)
+    pcie_width_max: int = u32("PCIe lanes that GPU and slot can do")
+    pcie_width: int = u32("PCIe lanes of the link now", live=True)
+    pcie_replays: int = u32("PCIe replay counter", live=True)
+    pcie_tx: int = u32("KB/s sent over PCIe in the last 20 ms", live=True)
+    pcie_rx: int = u32("KB/s received over PCIe in the last 20 ms", live=True)
+
+    # Memory
+    memory_total: int | None = u64("bytes of device memory", default=None)
+    memory_reserved: int = u64("bytes kept by the driver")
+    memory_used: int = u64("bytes in use, without the reserved ones", live=True)
+    bar1_total: int | None = u64("bytes of the BAR1 aperture", default=None)
+    bar1_used: int = u64("bytes of BAR1 mapped", live=True)
+    memory_bus_width: int = u32("bits")
+
+    # Clocks
+    clock_graphics: int = u32("MHz", live=True)
+    clock_sm: int = u32("MHz", live=True)
+    clock_memory: int | None = u32("MHz", default=None, live=True)
+    clock_video: int | None = u32("MHz", default=None, live=True)
+    clock_max_graphics: int | None = u32("MHz", default=None)
+    clock_max_sm: int | None = u32("MHz", default=None)
+    clock_max_memory: int | None = u32("MHz", default=None)
+    clock_max_video: int | None = u32("MHz", default=None)
+    clock_min_graphics: int = u32("MHz, the lowest supported")
+    clock_app_graphics: int | None = u32("applications clock, MHz", default=None, live=True)
+    clock_app_memory: int | None = u32("applications clock, MHz", default=None, live=True)
+    clock_default_graphics: int | None = u32("default applications clock, MHz", default=None)
+    clock_default_memory: int | None = u32("default applications clock, MHz", default=None)
+    clocks_event_reasons: int = u64("why clocks are what they are: nvmlClocksEventReason* bits", default=1, live=True)
+    clocks_event_reasons_supported: int = u64("nvmlClocksEventReason* bits that can occur", default=0x1FF)
+    pstate: int = u32("performance state, 0 to 15", live=True)
+
+    # Power
+    power_usage: int | None = u32("milliwatt", default=None, live=True)
+    power_average: int | None = u32("milliwatt, mean of the last second", default=None, live=True)
+    power_limit: int | None = u32("milliwatt", default=None, live=True)
+    power_limit_enforced: int | None = u32("milliwatt", default=None, live=True)
+    power_limit_default: int | None = u32("milliwatt", default=None)
+    power_limit_min: int | None = u32("milliwatt", default=None)
+    power_limit_max: int | None = u32("milliwatt", default=None)
+    energy: int | None = u64("millijoule since the driver was loaded", default=None, live=True)
+
+    # Temperature and fans
+    temperature: int = i32("°C of the GPU core", live=True)
+    temperature_memory: int | None = i32("°C of the memory", default=None, live=True)
+    threshold_shutdown: int | None = i32("°C", default=None)
+    threshold_slowdown: int | None = i32("°C", default=None)
+    threshold_gpu_max: int | None = i32("°C, highest in operation", default=None)
+    threshold_memory_max: int | None = i32("°C, highest in operation", default=None)
+    threshold_target: int | None = i32("°C, the target that fan and clocks follow", default=None, live=True)
+    threshold_target_min: int | None = i32("°C", default=None)
+    threshold_target_max: int | None = i32("°C", default=None)
+    tlimit_shutdown: int | None = i32("°C of margin at which the GPU shuts down", default=None)
+    tlimit_slowdown: int | None = i32("°C of margin at which hardware slows down", default=None)
+    tlimit_memory_max: int | None = i32("°C of memory margin at which software slows down", default=None)
+    tlimit_gpu_max: int | None = i32("°C of margin at which software slows down", default=None)
+    tlimit_base: int | None = i32("°C of the core at which the margin (T.Limit) is 0", default=None)
+    fan_count: int = u32("fans that the board controls")
+    fan_speed: int | None = u32("percent of the highest speed", default=None, live=True)
+    fan_rpm: int | None = u32("turns a minute", default=None, live=True)
+
+    # Load
+    utilization_gpu: int = u32("percent of time", live=True)
+    utilization_memory: int = u32("percent of time", live=True)
+    utilization_encoder: int = u32("percent of time", live=True)
+    utilization_decoder: int = u32("percent of time", live=True)
+    utilization_jpeg: int | None = u32("percent of time", default=None, live=True)
+    utilization_ofa: int | None = u32("percent of time", default=None, live=True)
+
+    # Modes
+    persistence: int = u32("persistence mode, 0 or 1", live=True)
+    compute_mode: int = u32("nvmlComputeMode_t", live=True)
+    display_mode: int = u32("1 if a display is attached", live=True)
+    display_active: int = u32("1 if a display server runs on it", live=True)
+    accounting_mode: int = u32("accounting mode, 0 or 1", live=True)
+    mig_mode: int | None = u32("MIG mode, 0 or 1", default=None, live=True)
+    mig_pending: int | None = u32("MIG mode after the next reset", default=None, live=True)
+    mig_max_devices: int = u32("MIG devices that the GPU can hold")
+
+    # Memory errors
+    ecc_mode: int | None = u32("ECC, 0 or 1", default=None, live=True)
+    ecc_pending: int | None = u32("ECC after the next reboot", default=None, live=True)
+    ecc_default: int | None = u32("ECC as delivered", default=None)
+    ecc_volatile_corrected_dram: int = u64("corrected DRAM errors since the driver was loaded", live=True)
+    ecc_volatile_corrected_sram: int = u64("corrected SRAM errors since the driver was loaded", live=True)
+    ecc_volatile_uncorrected_dram: int = u64("uncorrected DRAM errors since the driver was loaded", live=True)
+    ecc_volatile_uncorrected_sram: int = u64("uncorrected SRAM errors since the driver was loaded", live=True)
+    ecc_aggregate_corrected_dram: int = u64("corrected DRAM errors in the board's life", live=True)
+    ecc_aggregate_corrected_sram: int = u64("corrected SRAM errors in the board's life", live=True)
+    ecc_aggregate_uncorrected_dram: int = u64("uncorrected DRAM errors in the board's life", live=True)
+    ecc_aggregate_uncorrected_sram: int = u64("uncorrected SRAM errors in the board's life", live=True)
+    retired_pages_sbe: int | None = u32("pages retired for single-bit errors", default=None, live=True)
+    retired_pages_dbe: int | None = u32("pages retired for double-bit errors", default=None, live=True)
+    retired_pages_pending: int | None = u32("1 if a page waits for its retirement", default=None, live=True)
+    remapped_correctable: int | None = u32("rows remapped for correctable errors", default=None, live=True)
+    remapped_uncorrectable: int | None = u32("rows remapped for uncorrectable errors", default=None, live=True)
+    remapped_pending: int | None = u32("1 if a row waits for its remapping", default=None, live=True)
+    remapped_failure: int | None = u32("1 if a remapping failed", default=None, live=True)
+    remap_banks_max: int | None = u32("banks with all spare rows", default=None, live=True)
+    remap_banks_high: int = u32("banks with many spare rows", live=True)
+    remap_banks_partial: int = u32("banks with some spare rows", live=True)
+    remap_banks_low: int = u32("banks with few spare rows", live=True)
+    remap_banks_none: int = u32("banks without spare rows", live=True)
+
+    # NVLink and fabric
+    nvlink_links: int = u32("links")
+    nvlink_version: int = u32("nvmlNvlinkVersion_t")
+    nvlink_speed: int = u32("MB/s of a link, one direction")
+    nvlink_active: int = u64("bit n: link n is up", live=True)
+    nvlink_remote_device_id: int = u32("device << 16 | vendor of what is at the other end")
+    nvlink_remote_type: int = u32("what is there: nvmlIntNvLinkDeviceType_t, 0 GPU, 2 NVSwitch")
+    nvlink_remote: tuple[int, ...] = array("u32", LINKS, "per link: domain << 16 | bus << 8 | device << 3")
+    fabric_state: int | None = u32("1 not started, 2 in progress, 3 completed", default=None, live=True)
+    fabric_status: int = u32("nvmlReturn_t of the fabric registration", live=True)
+    fabric_clique: int = u32("fabric clique", live=True)
+    fabric_cluster: str = text(40, "fabric cluster UUID, without prefix", live=True)
+    c2c_mode: int | None = u32("1 if the chip-to-chip link is in use", default=None)
+
+    # Where it is
+    numa_node: int | None = u32("NUMA node of host memory", default=None)
+    host_bridge: int = u32("GPUs with equal numbers share a PCIe host bridge")
+    pcie_switch: int = u32("GPUs with equal numbers share a PCIe switch; 0 none")
+    cpu_affinity: tuple[int, ...] = array("u64", CPU_WORDS, "bit n of word w: CPU 64 w + n is near")
+
+    # Events: a ring, the oldest is overwritten
+    event_count: int = u64("events so far; the next goes to slot event_count % 16")
+    event_type: tuple[int, ...] = array("u64", EVENTS, "nvmlEventType*")
+    event_data: tuple[int, ...] = array("u64", EVENTS, "Xid number for nvmlEventTypeXidCriticalError")
+
+    @property
+    def bus_id(self) -> str:
+        """The PCI address as Linux writes it: 0000:07:00.0."""
+        return f"{self.pci_domain:04x}:{self.pci_bus:02x}:{self.pci_device:02x}.0"
+
+
+RECORD = layout_of(Gpu)
+# A GPU lies twice on the board, behind the generation number that says which copy counts: the even or the odd one.
+COPIES = 8
+SLOT_SIZE = COPIES + 2 * RECORD.size

@@ -1,0 +1,188 @@
+/* Written by nvsim/native/generate.py from nvsim/board.py and board_gpu.py: change those, not this file. */
+#ifndef NVSIM_BOARD_H
+#define NVSIM_BOARD_H
+
+#include <stdint.h>
+
+#define NVSIM_BOARD_SECTION ".nvsim.board"
+#define NVSIM_BOARD_MAGIC "NVSIMBRD"
+#define NVSIM_BOARD_FORMAT 1
+#define NVSIM_BOARD_CAPACITY 64
+
+/* A value that the machine does not have. */
+#define NVSIM_ABSENT_I32 INT32_MIN
+#define NVSIM_ABSENT_U32 UINT32_MAX
+#define NVSIM_ABSENT_U64 UINT64_MAX
+
+struct nvsim_gpu {
+    uint32_t fault; /* what every query answers: 0 all well, 15 lost, 16 reset required (nvmlReturn_t) */
+    char name[96]; /* product name, e.g. NVIDIA A100-SXM4-40GB */
+    char uuid[48]; /* GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx, lower-case hexadecimal */
+    char serial[32]; /* 13 digits; empty on boards without infoROM */
+    char vbios[32]; /* VBIOS version */
+    char board_part_number[32]; /* e.g. 692-2G506-0200-003 */
+    char gpu_part_number[32]; /* e.g. 20B0-884-A1 */
+    char inforom_image[24]; /* infoROM image version, e.g. G506.0200.00.04 */
+    char inforom_oem[16]; /* infoROM OEM object version */
+    char inforom_ecc[16]; /* infoROM ECC object version */
+    char inforom_power[16]; /* infoROM power object version */
+    uint32_t minor; /* N of /dev/nvidiaN */
+    uint32_t board_id; /* same for GPUs of one physical board */
+    uint32_t module_id; /* position on the base board */
+    uint32_t brand; /* nvmlBrandType_t */
+    uint32_t architecture; /* NVML_DEVICE_ARCH_* */
+    uint32_t compute_major; /* CUDA compute capability, major */
+    uint32_t compute_minor; /* CUDA compute capability, minor */
+    uint32_t sm_count; /* streaming multiprocessors */
+    uint32_t cuda_cores; /* CUDA cores */
+    uint32_t virtualization; /* nvmlGpuVirtualizationMode_t */
+    uint32_t addressing_mode; /* 0 none, 1 HMM, 2 ATS */
+    uint32_t gsp_firmware; /* 1 if the GSP runs the driver's firmware */
+    uint64_t pdi; /* per-device identifier */
+    uint32_t pci_domain; /* PCI domain */
+    uint32_t pci_bus; /* PCI bus */
+    uint32_t pci_device; /* PCI device; the function is 0 */
+    uint32_t pci_device_id; /* device << 16 | vendor */
+    uint32_t pci_subsystem_id; /* subsystem device << 16 | subsystem vendor */
+    uint32_t pci_class; /* class code, 24 bits: 0x030200 is a 3D controller */
+    uint32_t pcie_gen_max; /* PCIe generation that GPU and slot can do */
+    uint32_t pcie_gen_device_max; /* PCIe generation that the GPU can do */
+    uint32_t pcie_gen; /* PCIe generation of the link now */
+    uint32_t pcie_width_max; /* PCIe lanes that GPU and slot can do */
+    uint32_t pcie_width; /* PCIe lanes of the link now */
+    uint32_t pcie_replays; /* PCIe replay counter */
+    uint32_t pcie_tx; /* KB/s sent over PCIe in the last 20 ms */
+    uint32_t pcie_rx; /* KB/s received over PCIe in the last 20 ms */
+    uint64_t memory_total; /* bytes of device memory */
+    uint64_t memory_reserved; /* bytes kept by the driver */
+    uint64_t memory_used; /* bytes in use, without the reserved ones */
+    uint64_t bar1_total; /* bytes of the BAR1 aperture */
+    uint64_t bar1_used; /* bytes of BAR1 mapped */
+    uint32_t memory_bus_width; /* bits */
+    uint32_t clock_graphics; /* MHz */
+    uint32_t clock_sm; /* MHz */
+    uint32_t clock_memory; /* MHz */
+    uint32_t clock_video; /* MHz */
+    uint32_t clock_max_graphics; /* MHz */
+    uint32_t clock_max_sm; /* MHz */
+    uint32_t clock_max_memory; /* MHz */
+    uint32_t clock_max_video; /* MHz */
+    uint32_t clock_min_graphics; /* MHz, the lowest supported */
+    uint32_t clock_app_graphics; /* applications clock, MHz */
+    uint32_t clock_app_memory; /* applications clock, MHz */
+    uint32_t clock_default_graphics; /* default applications clock, MHz */
+    uint32_t clock_default_memory; /* default applications clock, MHz */
+    uint64_t clocks_event_reasons; /* why clocks are what they are: nvmlClocksEventReason* bits */
+    uint64_t clocks_event_reasons_supported; /* nvmlClocksEventReason* bits that can occur */
+    uint32_t pstate; /* performance state, 0 to 15 */
+    uint32_t power_usage; /* milliwatt */
+    uint32_t power_average; /* milliwatt, mean of the last second */
+    uint32_t power_limit; /* milliwatt */
+    uint32_t power_limit_enforced; /* milliwatt */
+    uint32_t power_limit_default; /* milliwatt */
+    uint32_t power_limit_min; /* milliwatt */
+    uint32_t power_limit_max; /* milliwatt */
+    uint64_t energy; /* millijoule since the driver was loaded */
+    int32_t temperature; /* °C of the GPU core */
+    int32_t temperature_memory; /* °C of the memory */
+    int32_t threshold_shutdown; /* °C */
+    int32_t threshold_slowdown; /* °C */
+    int32_t threshold_gpu_max; /* °C, highest in operation */
+    int32_t threshold_memory_max; /* °C, highest in operation */
+    int32_t threshold_target; /* °C, the target that fan and clocks follow */
+    int32_t threshold_target_min; /* °C */
+    int32_t threshold_target_max; /* °C */
+    int32_t tlimit_shutdown; /* °C of margin at which the GPU shuts down */
+    int32_t tlimit_slowdown; /* °C of margin at which hardware slows down */
+    int32_t tlimit_memory_max; /* °C of memory margin at which software slows down */
+    int32_t tlimit_gpu_max; /* °C of margin at which software slows down */
+    int32_t tlimit_base; /* °C of the core at which the margin (T.Limit) is 0 */
+    uint32_t fan_count; /* fans that the board controls */
+    uint32_t fan_speed; /* percent of the highest speed */
+    uint32_t fan_rpm; /* turns a minute */
+    uint32_t utilization_gpu; /* percent of time */
+    uint32_t utilization_memory; /* percent of time */
+    uint32_t utilization_encoder; /* percent of time */
+    uint32_t utilization_decoder; /* percent of time */
+    uint32_t utilization_jpeg; /* percent of time */
+    uint32_t utilization_ofa; /* percent of time */
+    uint32_t persistence; /* persistence mode, 0 or 1 */
+    uint32_t compute_mode; /* nvmlComputeMode_t */
+    uint32_t display_mode; /* 1 if a display is attached */
+    uint32_t display_active; /* 1 if a display server runs on it */
+    uint32_t accounting_mode; /* accounting mode, 0 or 1 */
+    uint32_t mig_mode; /* MIG mode, 0 or 1 */
+    uint32_t mig_pending; /* MIG mode after the next reset */
+    uint32_t mig_max_devices; /* MIG devices that the GPU can hold */
+    uint32_t ecc_mode; /* ECC, 0 or 1 */
+    uint32_t ecc_pending; /* ECC after the next reboot */
+    uint32_t ecc_default; /* ECC as delivered */
+    uint64_t ecc_volatile_corrected_dram; /* corrected DRAM errors since the driver was loaded */
+    uint64_t ecc_volatile_corrected_sram; /* corrected SRAM errors since the driver was loaded */
+    uint64_t ecc_volatile_uncorrected_dram; /* uncorrected DRAM errors since the driver was loaded */
+    uint64_t ecc_volatile_uncorrected_sram; /* uncorrected SRAM errors since the driver was loaded */
+    uint64_t ecc_aggregate_corrected_dram; /* corrected DRAM errors in the board's life */
+    uint64_t ecc_aggregate_corrected_sram; /* corrected SRAM errors in the board's life */
+    uint64_t ecc_aggregate_uncorrected_dram; /* uncorrected DRAM errors in the board's life */
+    uint64_t ecc_aggregate_uncorrected_sram; /* uncorrected SRAM errors in the board's life */
+    uint32_t retired_pages_sbe; /* pages retired for single-bit errors */
+    uint32_t retired_pages_dbe; /* pages retired for double-bit errors */
+    uint32_t retired_pages_pending; /* 1 if a page waits for its retirement */
+    uint32_t remapped_correctable; /* rows remapped for correctable errors */
+    uint32_t remapped_uncorrectable; /* rows remapped for uncorrectable errors */
+    uint32_t remapped_pending; /* 1 if a row waits for its remapping */
+    uint32_t remapped_failure; /* 1 if a remapping failed */
+    uint32_t remap_banks_max; /* banks with all spare rows */
+    uint32_t remap_banks_high; /* banks with many spare rows */
+    uint32_t remap_banks_partial; /* banks with some spare rows */
+    uint32_t remap_banks_low; /* banks with few spare rows */
+    uint32_t remap_banks_none; /* banks without spare rows */
+    uint32_t nvlink_links; /* links */
+    uint32_t nvlink_version; /* nvmlNvlinkVersion_t */
+    uint32_t nvlink_speed; /* MB/s of a link, one direction */
+    uint64_t nvlink_active; /* bit n: link n is up */
+    uint32_t nvlink_remote_device_id; /* device << 16 | vendor of what is at the other end */
+    uint32_t nvlink_remote_type; /* what is there: nvmlIntNvLinkDeviceType_t, 0 GPU, 2 NVSwitch */
+    uint32_t nvlink_remote[36]; /* per link: domain << 16 | bus << 8 | device << 3 */
+    uint32_t fabric_state; /* 1 not started, 2 in progress, 3 completed */
+    uint32_t fabric_status; /* nvmlReturn_t of the fabric registration */
+    uint32_t fabric_clique; /* fabric clique */
+    char fabric_cluster[40]; /* fabric cluster UUID, without prefix */
+    uint32_t c2c_mode; /* 1 if the chip-to-chip link is in use */
+    uint32_t numa_node; /* NUMA node of host memory */
+    uint32_t host_bridge; /* GPUs with equal numbers share a PCIe host bridge */
+    uint32_t pcie_switch; /* GPUs with equal numbers share a PCIe switch; 0 none */
+    uint64_t cpu_affinity[16]; /* bit n of word w: CPU 64 w + n is near */
+    uint64_t event_count; /* events so far; the next goes to slot event_count % 16 */
+    uint64_t event_type[16]; /* nvmlEventType* */
+    uint64_t event_data[16]; /* Xid number for nvmlEventTypeXidCriticalError */
+} __attribute__((aligned(8)));
+
+struct nvsim_header {
+    char magic[16]; /* NVSIMBRD */
+    uint32_t format; /* version of this layout */
+    uint32_t header_size; /* bytes of this struct */
+    uint32_t gpu_size; /* bytes of a GPU record */
+    uint32_t gpu_capacity; /* records in the section */
+    uint32_t gpu_count; /* records in use */
+    uint32_t driver_loaded; /* 1 if the kernel modules are loaded */
+    uint32_t cuda_version; /* 1000 * major + 10 * minor */
+    char driver_version[32]; /* version of the user-space driver, e.g. 550.54.15 */
+    char kernel_version[32]; /* version of the kernel modules; a difference is a mismatch */
+    char nvml_version[32]; /* CUDA major and driver version, e.g. 12.550.54.15 */
+    char dev_root[1024]; /* folder that holds dev/; / on a machine that has been entered */
+} __attribute__((aligned(8)));
+
+/* A GPU, twice: copies[generation & 1] counts. */
+struct nvsim_slot {
+    uint32_t generation;
+    uint32_t unused;
+    struct nvsim_gpu copies[2];
+};
+
+struct nvsim_board {
+    struct nvsim_header header;
+    struct nvsim_slot slots[NVSIM_BOARD_CAPACITY];
+};
+
+#endif

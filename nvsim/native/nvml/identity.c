@@ -1,0 +1,185 @@
+/* Who a GPU is: names, numbers, versions, and its PCI address and link. */
+#include <stdio.h>
+
+#include "internal.h"
+
+GET_TEXT(nvmlDeviceGetName, name)
+GET_TEXT(nvmlDeviceGetUUID, uuid)
+GET_TEXT(nvmlDeviceGetSerial, serial)
+GET_TEXT(nvmlDeviceGetVbiosVersion, vbios)
+GET_TEXT(nvmlDeviceGetBoardPartNumber, board_part_number)
+GET_TEXT(nvmlDeviceGetInforomImageVersion, inforom_image)
+GET_U32(nvmlDeviceGetMinorNumber, unsigned int, minor)
+GET_U32(nvmlDeviceGetBrand, nvmlBrandType_t, brand)
+GET_U32(nvmlDeviceGetArchitecture, nvmlDeviceArchitecture_t, architecture)
+GET_U32(nvmlDeviceGetBoardId, unsigned int, board_id)
+GET_U32(nvmlDeviceGetModuleId, unsigned int, module_id)
+GET_U32(nvmlDeviceGetNumGpuCores, unsigned int, cuda_cores)
+GET_U32(nvmlDeviceGetVirtualizationMode, nvmlGpuVirtualizationMode_t, virtualization)
+GET_U32(nvmlDeviceGetMaxPcieLinkGeneration, unsigned int, pcie_gen_max)
+GET_U32(nvmlDeviceGetGpuMaxPcieLinkGeneration, unsigned int, pcie_gen_device_max)
+GET_U32(nvmlDeviceGetCurrPcieLinkGeneration, unsigned int, pcie_gen)
+GET_U32(nvmlDeviceGetMaxPcieLinkWidth, unsigned int, pcie_width_max)
+GET_U32(nvmlDeviceGetCurrPcieLinkWidth, unsigned int, pcie_width)
+GET_U32(nvmlDeviceGetPcieReplayCounter, unsigned int, pcie_replays)
+GET_PAIR(nvmlDeviceGetCudaComputeCapability, int, compute_major, compute_minor)
+GET_CONSTANT(nvmlDeviceGetMultiGpuBoard, unsigned int, 0)
+GET_CONSTANT(nvmlDeviceGetBusType, nvmlBusType_t, NVML_BUS_TYPE_PCIE)
+GET_CONSTANT(nvmlDeviceGetPowerSource, nvmlPowerSource_t, NVML_POWER_SOURCE_AC)
+
+nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_t object, char *version,
+                                         unsigned int length)
+{
+    GPU_OR_RETURN(gpu, device, version != NULL);
+    switch (object) {
+    case NVML_INFOROM_OEM:
+        return answer_text(gpu->inforom_oem, sizeof gpu->inforom_oem, version, length);
+    case NVML_INFOROM_ECC:
+        return answer_text(gpu->inforom_ecc, sizeof gpu->inforom_ecc, version, length);
+    case NVML_INFOROM_POWER:
+        return answer_text(gpu->inforom_power, sizeof gpu->inforom_power, version, length);
+    case NVML_INFOROM_DEN:
+        return NVML_ERROR_NOT_SUPPORTED;
+    default:
+        return NVML_ERROR_INVALID_ARGUMENT;
+    }
+}
+
+/* A board without infoROM has none to be corrupted. */
+nvmlReturn_t nvmlDeviceValidateInforom(nvmlDevice_t device)
+{
+    GPU_OR_RETURN(gpu, device, 1);
+    return *gpu->inforom_image ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
+}
+
+/* The layout before busId[32] existed: callers hand over that much less memory. */
+static void legacy_pci(const struct nvsim_gpu *gpu, nvmlPciInfo_t *pci)
+{
+    snprintf(pci->busIdLegacy, sizeof pci->busIdLegacy, "%04X:%02X:%02X.0", gpu->pci_domain & 0xFFFF,
+             gpu->pci_bus & 0xFF, gpu->pci_device & 0xFF);
+    pci->domain = gpu->pci_domain;
+    pci->bus = gpu->pci_bus;
+    pci->device = gpu->pci_device;
+    pci->pciDeviceId = gpu->pci_device_id;
+}
+
+static void long_bus_id(const struct nvsim_gpu *gpu, char *text, size_t size)
+{
+    snprintf(text, size, NVML_DEVICE_PCI_BUS_ID_FMT, gpu->pci_domain, gpu->pci_bus & 0xFF, gpu->pci_device & 0xFF);
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci)
+{
+    GPU_OR_RETURN(gpu, device, pci != NULL);
+    legacy_pci(gpu, pci);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_t *pci)
+{
+    GPU_OR_RETURN(gpu, device, pci != NULL);
+    legacy_pci(gpu, pci);
+    pci->pciSubSystemId = gpu->pci_subsystem_id;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci)
+{
+    GPU_OR_RETURN(gpu, device, pci != NULL);
+    legacy_pci(gpu, pci);
+    pci->pciSubSystemId = gpu->pci_subsystem_id;
+    long_bus_id(gpu, pci->busId, sizeof pci->busId);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPciInfoExt(nvmlDevice_t device, nvmlPciInfoExt_t *pci)
+{
+    GPU_OR_RETURN(gpu, device, pci != NULL);
+    KNOWN_VERSION(pci, NVSIM_VERSION_nvmlPciInfoExt_v1_t);
+    pci->domain = gpu->pci_domain;
+    pci->bus = gpu->pci_bus;
+    pci->device = gpu->pci_device;
+    pci->pciDeviceId = gpu->pci_device_id;
+    pci->pciSubSystemId = gpu->pci_subsystem_id;
+    pci->baseClass = gpu->pci_class >> 16 & 0xFF;
+    pci->subClass = gpu->pci_class >> 8 & 0xFF;
+    long_bus_id(gpu, pci->busId, sizeof pci->busId);
+    return NVML_SUCCESS;
+}
+
+/* MB/s of a lane by generation; NVML names speeds by it. */
+static unsigned lane_speed(unsigned generation)
+{
+    static const unsigned speeds[] = {0, 2500, 5000, 8000, 16000, 32000, 64000};
+    return generation < sizeof speeds / sizeof *speeds ? speeds[generation] : 0;
+}
+
+nvmlReturn_t nvmlDeviceGetPcieSpeed(nvmlDevice_t device, unsigned int *pcieSpeed)
+{
+    GPU_OR_RETURN(gpu, device, pcieSpeed != NULL);
+    *pcieSpeed = lane_speed(LOAD(gpu->pcie_gen));
+    return *pcieSpeed ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlDeviceGetPcieLinkMaxSpeed(nvmlDevice_t device, unsigned int *maxSpeed)
+{
+    GPU_OR_RETURN(gpu, device, maxSpeed != NULL);
+    /* NVML_PCIE_LINK_MAX_SPEED_* counts as generations do. */
+    if (!gpu->pcie_gen_max || gpu->pcie_gen_max > NVML_PCIE_LINK_MAX_SPEED_64000MBPS)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *maxSpeed = gpu->pcie_gen_max;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPcieThroughput(nvmlDevice_t device, nvmlPcieUtilCounter_t counter, unsigned int *value)
+{
+    GPU_OR_RETURN(gpu, device, value != NULL && counter < NVML_PCIE_UTIL_COUNT);
+    READING(gpu)
+        *value = counter == NVML_PCIE_UTIL_TX_BYTES ? LOAD(gpu->pcie_tx) : LOAD(gpu->pcie_rx);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetBridgeChipInfo(nvmlDevice_t device, nvmlBridgeChipHierarchy_t *bridgeHierarchy)
+{
+    GPU_OR_RETURN(gpu, device, bridgeHierarchy != NULL);
+    return NVML_ERROR_NOT_SUPPORTED;
+}
+
+/* The firmware is the driver's own, so it carries the driver's version.  The caller's buffer holds 64 bytes. */
+nvmlReturn_t nvmlDeviceGetGspFirmwareVersion(nvmlDevice_t device, char *version)
+{
+    GPU_OR_RETURN(gpu, device, version != NULL);
+    if (gpu->gsp_firmware != 1)
+        return NVML_ERROR_NOT_SUPPORTED;
+    return answer_text(nvsim_board.header.driver_version, sizeof nvsim_board.header.driver_version, version,
+                       NVML_GSP_FIRMWARE_VERSION_BUF_SIZE);
+}
+
+GET_PAIR(nvmlDeviceGetGspFirmwareMode, unsigned int, gsp_firmware, gsp_firmware)
+
+nvmlReturn_t nvmlDeviceGetAddressingMode(nvmlDevice_t device, nvmlDeviceAddressingMode_t *mode)
+{
+    GPU_OR_RETURN(gpu, device, mode != NULL);
+    KNOWN_VERSION(mode, NVSIM_VERSION_nvmlDeviceAddressingMode_v1_t);
+    uint32_t found = LOAD(gpu->addressing_mode);
+    if (found == NVSIM_ABSENT_U32)
+        return NVML_ERROR_NOT_SUPPORTED;
+    mode->value = found;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPdi(nvmlDevice_t device, nvmlPdi_t *pdi)
+{
+    GPU_OR_RETURN(gpu, device, pdi != NULL);
+    KNOWN_VERSION(pdi, NVSIM_VERSION_nvmlPdi_v1_t);
+    pdi->value = gpu->pdi;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetCapabilities(nvmlDevice_t device, nvmlDeviceCapabilities_t *caps)
+{
+    GPU_OR_RETURN(gpu, device, caps != NULL);
+    KNOWN_VERSION(caps, NVSIM_VERSION_nvmlDeviceCapabilities_v1_t);
+    caps->capMask = 0;
+    return NVML_SUCCESS;
+}

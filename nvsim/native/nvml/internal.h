@@ -1,0 +1,206 @@
+/* What every chapter of the library shares: handles, readings of the board, and getters that are one line each.
+ *
+ * The order of checks is NVML's: not initialised (1), invalid handle (2), NULL (2), lost GPU (15), then the answer.
+ * A getter takes no lock, allocates nothing and makes no system call. */
+#ifndef NVSIM_INTERNAL_H
+#define NVSIM_INTERNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "board.h"
+#include "nvml_api.h"
+
+/* The section that nvsim.board writes to from outside: never fold its initial values into code. */
+extern const struct nvsim_board nvsim_board __attribute__((visibility("hidden")));
+
+/* Non-zero while initialised: generation << 8 | number of visible GPUs. */
+extern uint64_t nvsim_session __attribute__((visibility("hidden")));
+/* Place on the board of each visible GPU, in PCI bus order. */
+extern uint8_t nvsim_visible[NVSIM_BOARD_CAPACITY] __attribute__((visibility("hidden")));
+
+#define LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
+
+/* A handle is (generation << 8 | index + 1) << 4: never dereferenced, and unknown after a shutdown. */
+static inline nvmlDevice_t handle_of(unsigned index)
+{
+    uint64_t session = LOAD(nvsim_session);
+    return (nvmlDevice_t)(uintptr_t)(((session & ~0xFFull) | (index + 1)) << 4);
+}
+
+static inline nvmlReturn_t initialised(void)
+{
+    return LOAD(nvsim_session) ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
+}
+
+/* The index of a handle, by NVML's numbering. */
+static inline nvmlReturn_t index_of(nvmlDevice_t device, unsigned *index)
+{
+    uint64_t session = LOAD(nvsim_session), handle = (uintptr_t)device;
+    unsigned place = (unsigned)(handle >> 4 & 0xFF);
+    if (!session)
+        return NVML_ERROR_UNINITIALIZED;
+    if ((handle >> 12) != (session >> 8) || (handle & 0xF) || place == 0 || place > (session & 0xFF))
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *index = place - 1;
+    return NVML_SUCCESS;
+}
+
+/* The copy of a GPU that counts now.  What can change of it is for READING below. */
+static inline const struct nvsim_gpu *copy_of(const struct nvsim_slot *slot)
+{
+    return &slot->copies[__atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE) & 1];
+}
+
+static inline const struct nvsim_gpu *gpu_at(unsigned index)
+{
+    return copy_of(&nvsim_board.slots[LOAD(nvsim_visible[index]) % NVSIM_BOARD_CAPACITY]);
+}
+
+/* Where a copy lies: two copies of one slot are the same GPU. */
+static inline const struct nvsim_slot *slot_of(const struct nvsim_gpu *gpu)
+{
+    return &nvsim_board.slots[((uintptr_t)gpu - (uintptr_t)nvsim_board.slots) / sizeof(struct nvsim_slot)];
+}
+
+/* The GPU of a handle.  `pointers`: whether every output pointer of the call is set. */
+static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu)
+{
+    unsigned index = 0;
+    nvmlReturn_t result = index_of(device, &index);
+    if (result)
+        return result;
+    if (!pointers)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *gpu = gpu_at(index);
+    return (nvmlReturn_t)LOAD((*gpu)->fault);
+}
+
+#define GPU_OR_RETURN(gpu, device, pointers)                    \
+    const struct nvsim_gpu *gpu = NULL;                         \
+    {                                                           \
+        nvmlReturn_t result_ = gpu_of(device, pointers, &gpu);  \
+        if (result_)                                            \
+            return result_;                                     \
+    }
+
+/* `READING(gpu) { … }` points `gpu` at the copy that counts, and runs its body again if another one counts by then:
+ * what the body reads belongs together.  A writer that is at work, or was killed, stops nobody. */
+struct reading {
+    const struct nvsim_slot *slot;
+    const struct nvsim_gpu **gpu;
+    uint32_t generation;
+    int done;
+};
+
+static inline int reading_again(struct reading *r)
+{
+    if (r->done) {
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (LOAD(r->slot->generation) == r->generation)
+            return 0;
+    }
+    r->done = 1;
+    r->generation = __atomic_load_n(&r->slot->generation, __ATOMIC_ACQUIRE);
+    *r->gpu = &r->slot->copies[r->generation & 1];
+    return 1;
+}
+
+#define READING(gpu) for (struct reading r_ = {slot_of(gpu), &(gpu), 0, 0}; reading_again(&r_);)
+/* A value by its offset in the record. */
+#define AT(name) offsetof(struct nvsim_gpu, name)
+#define VALUE_AT(type, gpu, offset) LOAD(*(const type *)((const char *)(gpu) + (offset)))
+
+/* Copies a text.  Too short a buffer: 7, and nothing is written.  No text: the board does not have it. */
+static inline nvmlReturn_t answer_text(const char *text, size_t size, char *buffer, unsigned length)
+{
+    size_t used = strnlen(text, size) + 1;
+    if (used == 1)
+        return NVML_ERROR_NOT_SUPPORTED;
+    if (used > size || length < used)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    memcpy(buffer, text, used);
+    return NVML_SUCCESS;
+}
+
+static inline nvmlReturn_t get_u32(nvmlDevice_t device, void *value, size_t offset)
+{
+    GPU_OR_RETURN(gpu, device, value != NULL);
+    uint32_t found = 0;
+    READING(gpu)
+        found = VALUE_AT(uint32_t, gpu, offset);
+    if (found == NVSIM_ABSENT_U32)
+        return NVML_ERROR_NOT_SUPPORTED;
+    memcpy(value, &found, sizeof found);
+    return NVML_SUCCESS;
+}
+
+static inline nvmlReturn_t get_u64(nvmlDevice_t device, unsigned long long *value, size_t offset)
+{
+    GPU_OR_RETURN(gpu, device, value != NULL);
+    uint64_t found = 0;
+    READING(gpu)
+        found = VALUE_AT(uint64_t, gpu, offset);
+    if (found == NVSIM_ABSENT_U64)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *value = found;
+    return NVML_SUCCESS;
+}
+
+static inline nvmlReturn_t get_text(nvmlDevice_t device, char *buffer, unsigned length, size_t offset, size_t size)
+{
+    GPU_OR_RETURN(gpu, device, buffer != NULL);
+    return answer_text((const char *)gpu + offset, size, buffer, length);
+}
+
+#define GET_U32(function, type, field) \
+    nvmlReturn_t function(nvmlDevice_t device, type *value) \
+    { return get_u32(device, value, AT(field)); }
+#define GET_U64(function, field) \
+    nvmlReturn_t function(nvmlDevice_t device, unsigned long long *value) \
+    { return get_u64(device, value, AT(field)); }
+#define GET_TEXT(function, field) \
+    nvmlReturn_t function(nvmlDevice_t device, char *text, unsigned int length) \
+    { return get_text(device, text, length, AT(field), sizeof ((struct nvsim_gpu *)0)->field); }
+/* Two values of one record, read together. */
+#define GET_PAIR(function, type, first_field, second_field) \
+    nvmlReturn_t function(nvmlDevice_t device, type *first, type *second) \
+    { \
+        GPU_OR_RETURN(gpu, device, first && second); \
+        uint32_t a = 0, b = 0; \
+        READING(gpu) { \
+            a = LOAD(gpu->first_field); \
+            b = LOAD(gpu->second_field); \
+        } \
+        if (a == NVSIM_ABSENT_U32) \
+            return NVML_ERROR_NOT_SUPPORTED; \
+        *first = (type)a; \
+        *second = (type)b; \
+        return NVML_SUCCESS; \
+    }
+/* A value that is the same on every board that there is. */
+#define GET_CONSTANT(function, type, constant) \
+    nvmlReturn_t function(nvmlDevice_t device, type *value) \
+    { \
+        GPU_OR_RETURN(gpu, device, value != NULL); \
+        *value = (constant); \
+        return NVML_SUCCESS; \
+    }
+/* A list that is empty on an emulated host. */
+#define GET_EMPTY(function, type) \
+    nvmlReturn_t function(nvmlDevice_t device, unsigned int *count, type *entries) \
+    { \
+        (void)entries; \
+        GPU_OR_RETURN(gpu, device, count != NULL); \
+        *count = 0; \
+        return NVML_SUCCESS; \
+    }
+
+#define KNOWN_VERSION(pointer, known) \
+    do { \
+        if ((pointer)->version != (known)) \
+            return NVML_ERROR_ARGUMENT_VERSION_MISMATCH; \
+    } while (0)
+
+#endif

@@ -1,0 +1,156 @@
+/* Utilisation, samples, processes, accounting, and the sessions of encoder and frame-buffer capture. */
+#include <time.h>
+
+#include "internal.h"
+
+enum { SAMPLING_PERIOD_US = 167000 };
+
+nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
+{
+    GPU_OR_RETURN(gpu, device, utilization != NULL);
+    nvmlUtilization_t found = {0};
+    READING(gpu) {
+        found.gpu = LOAD(gpu->utilization_gpu);
+        found.memory = LOAD(gpu->utilization_memory);
+    }
+    /* The parent of MIG devices does not say. */
+    if (LOAD(gpu->mig_mode) == 1)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *utilization = found;
+    return NVML_SUCCESS;
+}
+
+static nvmlReturn_t engine(nvmlDevice_t device, unsigned *utilization, unsigned *period, size_t offset)
+{
+    GPU_OR_RETURN(gpu, device, utilization && period);
+    nvmlReturn_t result = LOAD(gpu->mig_mode) == 1 ? NVML_ERROR_NOT_SUPPORTED : get_u32(device, utilization, offset);
+    if (!result)
+        *period = SAMPLING_PERIOD_US;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetEncoderUtilization(nvmlDevice_t device, unsigned int *utilization,
+                                             unsigned int *samplingPeriodUs)
+{
+    return engine(device, utilization, samplingPeriodUs, AT(utilization_encoder));
+}
+
+nvmlReturn_t nvmlDeviceGetDecoderUtilization(nvmlDevice_t device, unsigned int *utilization,
+                                             unsigned int *samplingPeriodUs)
+{
+    return engine(device, utilization, samplingPeriodUs, AT(utilization_decoder));
+}
+
+nvmlReturn_t nvmlDeviceGetJpgUtilization(nvmlDevice_t device, unsigned int *utilization,
+                                         unsigned int *samplingPeriodUs)
+{
+    return engine(device, utilization, samplingPeriodUs, AT(utilization_jpeg));
+}
+
+nvmlReturn_t nvmlDeviceGetOfaUtilization(nvmlDevice_t device, unsigned int *utilization,
+                                         unsigned int *samplingPeriodUs)
+{
+    return engine(device, utilization, samplingPeriodUs, AT(utilization_ofa));
+}
+
+/* The board keeps no history: there is one sample, of now. */
+nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, unsigned long long lastSeenTimeStamp,
+                                  nvmlValueType_t *sampleValType, unsigned int *sampleCount, nvmlSample_t *samples)
+{
+    static const size_t places[NVML_SAMPLINGTYPE_COUNT] = {
+        [NVML_TOTAL_POWER_SAMPLES] = AT(power_usage),
+        [NVML_GPU_UTILIZATION_SAMPLES] = AT(utilization_gpu),
+        [NVML_MEMORY_UTILIZATION_SAMPLES] = AT(utilization_memory),
+        [NVML_ENC_UTILIZATION_SAMPLES] = AT(utilization_encoder),
+        [NVML_DEC_UTILIZATION_SAMPLES] = AT(utilization_decoder),
+        [NVML_PROCESSOR_CLK_SAMPLES] = AT(clock_sm),
+        [NVML_MEMORY_CLK_SAMPLES] = AT(clock_memory),
+        [NVML_JPG_UTILIZATION_SAMPLES] = AT(utilization_jpeg),
+        [NVML_OFA_UTILIZATION_SAMPLES] = AT(utilization_ofa),
+    };
+    GPU_OR_RETURN(gpu, device, sampleValType && sampleCount && type < NVML_SAMPLINGTYPE_COUNT);
+    uint32_t value = 0;
+    nvmlReturn_t result = places[type] ? get_u32(device, &value, places[type]) : NVML_ERROR_NOT_SUPPORTED;
+    struct timespec now = {0};
+    if (result)
+        return result;
+    clock_gettime(CLOCK_REALTIME, &now);
+    unsigned long long stamp = (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
+    *sampleValType = NVML_VALUE_TYPE_UNSIGNED_INT;
+    if (samples && !*sampleCount)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *sampleCount = 1;
+    if (samples && stamp <= lastSeenTimeStamp)
+        return NVML_ERROR_NOT_FOUND;
+    if (samples)
+        *samples = (nvmlSample_t){.timeStamp = stamp, .sampleValue = {.uiVal = value}};
+    return NVML_SUCCESS;
+}
+
+/* No process runs on an emulated GPU. */
+GET_EMPTY(nvmlDeviceGetComputeRunningProcesses, nvmlProcessInfo_v1_t)
+GET_EMPTY(nvmlDeviceGetComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
+GET_EMPTY(nvmlDeviceGetComputeRunningProcesses_v3, nvmlProcessInfo_t)
+GET_EMPTY(nvmlDeviceGetGraphicsRunningProcesses, nvmlProcessInfo_v1_t)
+GET_EMPTY(nvmlDeviceGetGraphicsRunningProcesses_v2, nvmlProcessInfo_v2_t)
+GET_EMPTY(nvmlDeviceGetGraphicsRunningProcesses_v3, nvmlProcessInfo_t)
+GET_EMPTY(nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t)
+GET_EMPTY(nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
+GET_EMPTY(nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_t)
+GET_EMPTY(nvmlDeviceGetEncoderSessions, nvmlEncoderSessionInfo_t)
+GET_EMPTY(nvmlDeviceGetFBCSessions, nvmlFBCSessionInfo_t)
+GET_EMPTY(nvmlDeviceGetAccountingPids, unsigned int)
+
+nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *plist)
+{
+    GPU_OR_RETURN(gpu, device, plist != NULL);
+    KNOWN_VERSION(plist, NVSIM_VERSION_nvmlProcessDetailList_v1_t);
+    plist->numProcArrayEntries = 0;
+    return NVML_SUCCESS;
+}
+
+/* Without processes there is no sample newer than any time stamp. */
+nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *utilization,
+                                             unsigned int *processSamplesCount, unsigned long long lastSeenTimeStamp)
+{
+    (void)utilization;
+    (void)lastSeenTimeStamp;
+    GPU_OR_RETURN(gpu, device, processSamplesCount != NULL);
+    *processSamplesCount = 0;
+    return NVML_ERROR_NOT_FOUND;
+}
+
+GET_U32(nvmlDeviceGetAccountingMode, nvmlEnableState_t, accounting_mode)
+GET_CONSTANT(nvmlDeviceGetAccountingBufferSize, unsigned int, 4000)
+
+nvmlReturn_t nvmlDeviceGetAccountingStats(nvmlDevice_t device, unsigned int pid, nvmlAccountingStats_t *stats)
+{
+    (void)pid;
+    GPU_OR_RETURN(gpu, device, stats != NULL);
+    return LOAD(gpu->accounting_mode) ? NVML_ERROR_NOT_FOUND : NVML_ERROR_NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlDeviceGetEncoderCapacity(nvmlDevice_t device, nvmlEncoderType_t encoderQueryType,
+                                          unsigned int *encoderCapacity)
+{
+    GPU_OR_RETURN(gpu, device, encoderCapacity != NULL);
+    if (encoderQueryType > NVML_ENCODER_QUERY_AV1)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *encoderCapacity = 100 - LOAD(gpu->utilization_encoder) % 101;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetEncoderStats(nvmlDevice_t device, unsigned int *sessionCount, unsigned int *averageFps,
+                                       unsigned int *averageLatency)
+{
+    GPU_OR_RETURN(gpu, device, sessionCount && averageFps && averageLatency);
+    *sessionCount = *averageFps = *averageLatency = 0;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetFBCStats(nvmlDevice_t device, nvmlFBCStats_t *fbcStats)
+{
+    GPU_OR_RETURN(gpu, device, fbcStats != NULL);
+    *fbcStats = (nvmlFBCStats_t){0};
+    return NVML_SUCCESS;
+}

@@ -1,0 +1,125 @@
+/* System queries: versions, processes, and the system-wide lists that are empty here. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static nvmlReturn_t header_text(const char *text, size_t size, char *buffer, unsigned length)
+{
+    return buffer ? answer_text(text, size, buffer, length) : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned int length)
+{
+    const struct nvsim_header *header = &nvsim_board.header;
+    return initialised() ? NVML_ERROR_UNINITIALIZED
+                         : header_text(header->driver_version, sizeof header->driver_version, version, length);
+}
+
+/* Works without initialisation since 535. */
+nvmlReturn_t nvmlSystemGetNVMLVersion(char *version, unsigned int length)
+{
+    const struct nvsim_header *header = &nvsim_board.header;
+    return header_text(header->nvml_version, sizeof header->nvml_version, version, length);
+}
+
+nvmlReturn_t nvmlSystemGetCudaDriverVersion(int *cudaDriverVersion)
+{
+    if (initialised())
+        return NVML_ERROR_UNINITIALIZED;
+    if (!cudaDriverVersion)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *cudaDriverVersion = (int)LOAD(nvsim_board.header.cuda_version);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *cudaDriverVersion)
+{
+    return nvmlSystemGetCudaDriverVersion(cudaDriverVersion);
+}
+
+/* The branch of the driver, named after its first number: r550. */
+nvmlReturn_t nvmlSystemGetDriverBranch(nvmlSystemDriverBranchInfo_t *branchInfo, unsigned int length)
+{
+    const char *version = nvsim_board.header.driver_version;
+    char branch[32] = "r";
+    if (initialised())
+        return NVML_ERROR_UNINITIALIZED;
+    if (!branchInfo)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    KNOWN_VERSION(branchInfo, NVSIM_VERSION_nvmlSystemDriverBranchInfo_v1_t);
+    memcpy(branch + 1, version, strcspn(version, ".") % (sizeof branch - 1));
+    return answer_text(branch, sizeof branch, branchInfo->branch,
+                       length < sizeof branchInfo->branch ? length : sizeof branchInfo->branch);
+}
+
+/* The first argument of a process's command line.  A process that is not there: 6. */
+nvmlReturn_t nvmlSystemGetProcessName(unsigned int pid, char *name, unsigned int length)
+{
+    char path[32], text[4096];
+    if (initialised())
+        return NVML_ERROR_UNINITIALIZED;
+    if (!name || !length)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    snprintf(path, sizeof path, "/proc/%u/cmdline", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NVML_ERROR_NOT_FOUND;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (got <= 0)
+        return NVML_ERROR_NOT_FOUND;
+    text[got] = '\0';
+    snprintf(name, length, "%s", text);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlSystemGetHicVersion(unsigned int *hwbcCount, nvmlHwbcEntry_t *hwbcEntries)
+{
+    (void)hwbcEntries;
+    if (initialised())
+        return NVML_ERROR_UNINITIALIZED;
+    if (!hwbcCount)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *hwbcCount = 0;
+    return NVML_SUCCESS;
+}
+
+static nvmlReturn_t none(unsigned *count)
+{
+    if (initialised())
+        return NVML_ERROR_UNINITIALIZED;
+    if (!count)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *count = 0;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlUnitGetCount(unsigned int *unitCount)
+{
+    return none(unitCount);
+}
+
+nvmlReturn_t nvmlGetExcludedDeviceCount(unsigned int *deviceCount)
+{
+    return none(deviceCount);
+}
+
+nvmlReturn_t nvmlGetExcludedDeviceInfoByIndex(unsigned int index, nvmlExcludedDeviceInfo_t *info)
+{
+    (void)index;
+    (void)info;
+    return initialised() ? NVML_ERROR_UNINITIALIZED : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+/* The old names of the two functions above: exported by every branch, declared by none. */
+nvmlReturn_t nvmlGetBlacklistDeviceCount(unsigned int *deviceCount)
+{
+    return none(deviceCount);
+}
+
+nvmlReturn_t nvmlGetBlacklistDeviceInfoByIndex(unsigned int index, nvmlExcludedDeviceInfo_t *info)
+{
+    return nvmlGetExcludedDeviceInfoByIndex(index, info);
+}
