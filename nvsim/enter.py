@@ -7,7 +7,7 @@ other process of the machine and drops every mount; nothing of it was ever visib
 
 What is laid where (measured on Linux 6.1 and 6.18):
   /usr, /etc, …   overlay of the built folder over the real one; writes go to a tmpfs
-  /run            a tmpfs with the real entries bound back, then the built ones
+  /run            a tmpfs with the real entries bound back, then the built ones; /var is left as it is
   /dev            a tmpfs with copies of the real nodes (NVIDIA's left out), then the built ones
   /proc/driver    a tmpfs: procfs takes no new folders; /proc/devices and /proc/modules are bound files
   /sys            overlays of the built parts over sysfs, which is a valid lower layer; /sys/fs/cgroup as asked for
@@ -27,7 +27,7 @@ if __name__ == "__main__":
 from nvsim import syscalls as sc
 
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
-SPECIAL = ("dev", "proc", "sys", "run", "tmp", ".nvsim")
+SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -165,7 +165,8 @@ class Layers:
         for target, lowers in sorted(layers.items()):
             self._overlay(target, lowers)
         for board in self.host["boards"]:  # the built file itself: live updates must reach every process that maps it
-            sc.mount(f"{self.root}{board}", board, flags=sc.BIND)
+            if not board.startswith("/run/"):  # what lies there is bound, not overlaid
+                sc.mount(f"{self.root}{board}", board, flags=sc.BIND)
 
     def _overlay(self, target: str, lowers: list[int], *, writable: bool = True) -> None:
         """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are."""

@@ -1,0 +1,228 @@
+"""The catalogue: facts about drivers, kernel modules and distributions, from the YAML files beside this module."""
+
+import difflib
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nvsim.errors import NvsimError
+
+HERE = Path(__file__).resolve().parent
+Arch = str  # x86_64, i386, aarch64
+_LOADER_LIBRARY = {"i386": "ld-linux.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A driver release.  `branch` is the newest known branch that is not above its major number.
+
+    `built` and `open_built` are the dates that the closed and the open module show, `builder` that of the open one."""
+
+    version: str
+    branch: int
+    cuda: str
+    firmware: tuple[str, ...]
+    vulkan: str
+    built: str
+    open_built: str
+    builder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """A library as a release installs it.  `links` lead one to the next, the first to the file."""
+
+    file: str
+    soname: str = ""
+    links: tuple[str, ...] = ()
+    dir: str = "libdir"
+    needed: tuple[str, ...] = ()
+    exports: tuple[tuple[str, int], ...] = ()
+    abi: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary:
+    """A program.  `artifact` names the compiled part that it is; empty: a script that says it is emulated."""
+
+    file: str
+    artifact: str = ""
+    mode: int = 0o755
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A kernel module.  `flags` by kind of driver: closed, open."""
+
+    name: str
+    size: int
+    users: tuple[str, ...]
+    flags: Mapping[str, str]
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A distribution: see the head of layouts.yaml."""
+
+    name: str
+    about: str
+    arch: Arch
+    parts: tuple[str, ...]
+    dirs: Mapping[str, str]
+    egl_platforms: Mapping[str, str]
+    links: Mapping[str, str]
+    ld_directories: tuple[str, ...]
+    ld_files: Mapping[str, str]
+    ld_generator: str
+    ld_osversion: bool
+    groups: Mapping[str, int]
+    kernel: str
+    compiler: str
+    modules: str
+    character_majors: Mapping[int, tuple[str, ...]] = field(repr=False)
+    block_majors: Mapping[int, str] = field(repr=False)
+
+    def path(self, path: str, version: str = "") -> str:
+        """A path of the catalogue with its role and <V> replaced: "<libdir>/gbm" → "/usr/lib/x86_64-linux-gnu/gbm"."""
+        while found := re.match(r"<(\w+)>", path):
+            if found[1] not in self.dirs:
+                break
+            path = self.dirs[found[1]] + path[found.end():]
+        return path.replace("<V>", version)
+
+
+@functools.cache
+def _read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load((HERE / name).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return found
+
+
+def release(version: str, source: str = "driver") -> Release:
+    """The facts of a driver version, such as 550.54.15; one that is not listed takes those of its branch.
+
+    Raises NvsimError for a text that is no driver version, and for drivers older than the catalogue."""
+    found = re.fullmatch(r"([0-9]{3})\.[0-9]{2,3}(\.[0-9]{2})?", version)
+    if not found:
+        raise NvsimError(f"{version[:60]!r} is not a driver version", source=source, hint="such as 550.54.15")
+    branches = _read("drivers.yaml")["branches"]
+    older = [b for b in branches if b <= int(found[1])]
+    if not older:
+        raise NvsimError(f"driver branch {found[1]} is older than the catalogue", source=source,
+                         hint=f"known branches: {', '.join(map(str, branches))}")
+    number = max(older)
+    facts = branches[number] | _read("drivers.yaml")["releases"].get(version, {})
+    return Release(version=version, branch=number, cuda=facts["cuda"], firmware=tuple(facts["firmware"]),
+                   vulkan=_newest(branches, number, "vulkan"), built=facts["built"],
+                   open_built=facts.get("open_built", facts["built"]),
+                   builder=facts.get("builder", "dvs-builder@build"))
+
+
+def _newest(branches: Mapping[int, Mapping[str, Any]], number: int, key: str) -> str:
+    """The value of the newest branch up to this one that states it."""
+    return str(next(branches[b][key] for b in sorted(branches, reverse=True) if b <= number and key in branches[b]))
+
+
+def layout(name: str, source: str = "layout") -> Layout:
+    """A layout by name.  Raises NvsimError that names the nearest one."""
+    layouts = _read("layouts.yaml")
+    if name not in layouts:
+        near = difflib.get_close_matches(name, layouts, n=1, cutoff=0.4)
+        raise NvsimError(f"unknown layout {name[:60]!r}", source=source,
+                         hint=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(layouts)}")
+    facts = layouts[name]
+    ld = facts["ldconfig"]
+    return Layout(name=name, about=facts["about"], arch=facts["arch"], parts=tuple(facts["parts"]), dirs=facts["dirs"],
+                  egl_platforms=facts["egl_platforms"], links=facts["links"], ld_directories=tuple(ld["directories"]),
+                  ld_files=ld["files"], ld_generator=ld["generator"], ld_osversion=ld["osversion"],
+                  groups=facts["groups"], kernel=facts["kernel"], compiler=facts["compiler"], modules=facts["modules"],
+                  character_majors={m: tuple(names) for m, names in facts["character_majors"].items()},
+                  block_majors=facts["block_majors"])
+
+
+@functools.cache
+def libraries(version: str, arch: Arch, parts: frozenset[str]) -> tuple[Library, ...]:
+    """The libraries that a release has for an architecture, on a host with these parts."""
+    branch = release(version).branch
+    return tuple(_library(facts, version, branch, arch) for facts in _read("drivers.yaml")["libraries"]
+                 if _has_library(facts, branch, arch) and facts.get("part", "") in parts | {""})
+
+
+def _has_library(facts: Mapping[str, Any], branch: int, arch: Arch) -> bool:
+    first, last = facts.get("x86_64" if arch == "i386" else arch, (1, 0))
+    return first <= branch <= last and (arch != "i386" or facts.get("i386", False))
+
+
+def _library(facts: Mapping[str, Any], version: str, branch: int, arch: Arch) -> Library:
+    needed = facts["needed"]
+    if "needed_in" in facts:
+        first, last = facts["needed_in"]["branches"]
+        needed = facts["needed_in"]["needed"] if first <= branch <= last else needed
+    loader = _LOADER_LIBRARY.get(arch, "ld-linux-x86-64.so.2")
+    names = [loader if name == "ld-linux-x86-64.so.2" else name.replace("<V>", version) for name in needed]
+    return Library(file=facts["file"].replace("<V>", version), soname=facts.get("soname", "").replace("<V>", version),
+                   links=tuple(facts.get("links", ())), dir=facts.get("dir", "libdir"), needed=tuple(names),
+                   exports=tuple(facts.get("returns", {}).items()), abi=tuple(facts["abi"]) if "abi" in facts else None)
+
+
+def binaries(branch: int, parts: frozenset[str]) -> tuple[Binary, ...]:
+    """The programs of a branch, on a host with these parts."""
+    return tuple(Binary(file=facts["file"], artifact=facts.get("artifact", ""), mode=int(facts.get("mode", "755"), 8))
+                 for facts in _chosen("binaries", branch, parts))
+
+
+def files(branch: int, parts: frozenset[str], arch: Arch) -> tuple[tuple[str, str], ...]:
+    """Other files of a branch: path, with roles and <V> in it, and text, with <vulkan_api> and roles in it."""
+    contents = _read("drivers.yaml")["contents"]
+    return tuple((facts["path"], contents[facts["content"]]) for facts in _chosen("files", branch, parts)
+                 if facts.get("arch", arch) == arch)
+
+
+def links(branch: int) -> tuple[tuple[str, str], ...]:
+    """Links of a branch that are no library names: path and target, with roles and <V> in them."""
+    return tuple((facts["path"], facts["target"]) for facts in _chosen("links", branch, frozenset()))
+
+
+def egl_platforms(branch: int) -> tuple[tuple[str, str, str], ...]:
+    """EGL platform libraries of a branch: name, file name of their configuration, its text."""
+    text = _read("drivers.yaml")["contents"]["egl_platform"]
+    return tuple((facts["name"], facts["config"], text.replace("<library>", f"{facts['name']}.so.1"))
+                 for facts in _chosen("egl_platforms", branch, frozenset()))
+
+
+def _chosen(section: str, branch: int, parts: frozenset[str]) -> list[Mapping[str, Any]]:
+    return [facts for facts in _read("drivers.yaml")[section]
+            if _in_branch(facts, branch) and facts.get("part", "") in parts | {""}]
+
+
+def _in_branch(facts: Mapping[str, Any], branch: int) -> bool:
+    return bool(facts.get("since", 0) <= branch <= facts.get("until", 10_000))
+
+
+def parameters(branch: int) -> tuple[tuple[str, int | str], ...]:
+    """The lines of /proc/driver/nvidia/params: name and default, a number or a text, in order."""
+    kernel = _read("kernel.yaml")
+    numbers = [(facts["name"], _value_in(facts["value"], branch)) for facts in kernel["parameters"]
+               if _in_branch(facts, branch)]
+    return (*numbers, *((facts["name"], "") for facts in kernel["texts"] if _in_branch(facts, branch)))
+
+
+def _value_in(value: int | Mapping[int, int], branch: int) -> int:
+    return value if isinstance(value, int) else value[max(first for first in value if first <= branch)]
+
+
+def majors(branch: int) -> tuple[tuple[str, int], ...]:
+    """The character majors that a branch registers: name and number."""
+    return tuple((facts["name"], facts["major"]) for facts in _read("kernel.yaml")["majors"]
+                 if _in_branch(facts, branch))
+
+
+def modules() -> tuple[Module, ...]:
+    """The kernel modules of a driver, in the order of /proc/modules: last loaded first."""
+    return tuple(Module(name=facts["name"], size=facts["size"], users=tuple(facts["users"]), flags=facts["flags"],
+                        parameters=facts["parameters"]) for facts in _read("kernel.yaml")["modules"])

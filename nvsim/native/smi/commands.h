@@ -1,0 +1,11 @@
+/* What nvidia-smi can do; each returns its exit status. */
+#pragma once
+
+#include "gpus.h"
+#include "options.h"
+
+int print_list(FILE *out);
+void print_table(const struct gpus *gpus, FILE *out);
+int check_fields(const char *fields, FILE *out);
+void print_query(const struct gpus *gpus, const struct options *options, bool header, FILE *out);
+void print_query_help(FILE *out);

@@ -1,0 +1,112 @@
+"""Profile → ops: everything that building the host does, decided before anything is written."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from posixpath import basename, dirname
+
+from nvsim import ldcache, plan_dev, plan_driver, plan_proc, plan_sys
+from nvsim.errors import NvsimError
+from nvsim.ops import Dir, File, Op, Symlink
+from nvsim.plan_host import Host, host
+from nvsim.profile import Profile
+
+
+def plan(profile: Profile) -> tuple[Op, ...]:
+    """The ops in an order in which they can run: a folder before what is in it, and the entries of one folder together.
+
+    Raises NvsimError if the profile takes away what is not there, or puts a file where a folder is."""
+    made = host(profile)
+    ops = {op.path: op for op in [*_below(profile.driver_root, _system(made)), *_machine(made)]}
+    links = {op.path: op.target for op in ops.values() if isinstance(op, Symlink)}
+    source = f"profile {profile.name}"
+    kept = _without(ops, [_real(path, links) for path in profile.absent], f"{source}: absent")
+    for path, text in profile.files:
+        place = _real(path, links)
+        old = kept.get(place)
+        if isinstance(old, Dir):
+            raise NvsimError(f"{path} is a folder", source=f"{source}: files")
+        kept[place] = File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place)))
+    if profile.ldcache.state != "absent":
+        root = profile.driver_root
+        files = ops if profile.ldcache.state == "stale" else kept
+        cached = plan_driver.cache(made, _inside(root, files.values()), profile.ldcache.lacks)
+        kept.setdefault(_join(root, cached.path), replace(cached, path=_join(root, cached.path)))
+    return _ordered(kept, f"{source}: files")
+
+
+def _system(made: Host) -> list[Op]:
+    """What lies below the driver root: the driver's own distribution."""
+    return [*plan_driver.base(made), *plan_driver.files(made)]
+
+
+def _machine(made: Host) -> list[Op]:
+    """What lies below / wherever the driver's files are."""
+    ops = [*plan_driver.sockets(made), *plan_dev.nodes(made), *plan_proc.files(made), *plan_sys.files(made)]
+    if made.profile.driver_root == "/":
+        return ops
+    return [*plan_driver.base(made), plan_driver.cache(made, []), *ops]
+
+
+def _join(root: str, path: str) -> str:
+    return path if root == "/" else root + path
+
+
+def _below(root: str, ops: list[Op]) -> list[Op]:
+    return ops if root == "/" else [replace(op, path=root + op.path) for op in ops]
+
+
+def _inside(root: str, ops: Iterable[Op]) -> list[Op]:
+    """The ops below a driver root, by their path in it."""
+    if root == "/":
+        return list(ops)
+    return [replace(op, path=op.path.removeprefix(root)) for op in ops if op.path.startswith(f"{root}/")]
+
+
+def _real(path: str, links: dict[str, str]) -> str:
+    """The path with the links of its folder followed: /lib/firmware/x → /usr/lib/firmware/x."""
+    return f"{ldcache.resolve(dirname(path), links).rstrip('/')}/{basename(path)}"
+
+
+def _without(ops: dict[str, Op], patterns: list[str], source: str) -> dict[str, Op]:
+    """The ops whose path, or a folder above it, matches no pattern.  `*` stays within a name, `**` does not."""
+    for pattern in patterns:
+        matches = re.compile(_expression(pattern) + "(/.*)?").fullmatch
+        kept = {path: op for path, op in ops.items() if not matches(path)}
+        if len(kept) == len(ops):
+            raise NvsimError(f"nothing on this host matches {pattern}", source=source)
+        ops = kept
+    return dict(ops)
+
+
+def _expression(pattern: str) -> str:
+    words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(words.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*|\?)", pattern))
+
+
+def _ordered(ops: dict[str, Op], source: str) -> tuple[Op, ...]:
+    """The ops with the folders they need, by folder and name: all entries of a folder follow each other."""
+    for path in list(ops):
+        folder = path.rpartition("/")[0]
+        while folder and folder not in ops:
+            ops[folder] = Dir(path=folder, mode=_dir_mode(folder))
+            folder = folder.rpartition("/")[0]
+        if folder and not isinstance(ops[folder], Dir):
+            raise NvsimError(f"{folder} is not a folder", source=source)
+    return tuple(ops[path] for path in sorted(ops, key=_place))
+
+
+def _place(path: str) -> tuple[str, str, str]:
+    return path.rpartition("/")
+
+
+def _of_kernel(path: str) -> bool:
+    return path.startswith(("/proc/", "/sys/"))
+
+
+def _dir_mode(path: str) -> int:
+    return 0o555 if _of_kernel(path) else 0o755
+
+
+def _file_mode(path: str) -> int:
+    return 0o444 if _of_kernel(path) else 0o644

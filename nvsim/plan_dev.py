@@ -1,0 +1,63 @@
+"""The device nodes of a host and the links to them: /dev/nvidia*, /dev/nvidia-caps, /dev/dri, /dev/char."""
+
+from nvsim.ops import CharDev, Op, Symlink
+from nvsim.plan_host import Host
+
+CTL_MINOR, MODESET_MINOR, NVSWITCH_CTL_MINOR = 255, 254, 255
+DRM_MAJOR = 226
+
+
+def nodes(host: Host) -> list[Op]:
+    """The nodes below /dev, and below /dev of a driver root that is not the root.
+
+    Majors, minors and modes: nvidia-modprobe and udev as shipped.  None without kernel modules but those of other
+    display adapters."""
+    made = [*_nvidia(host), *_dri(host)] if host.kernel else []
+    placeholder = host.profile.placeholders == "files"
+    at = ["/dev"] if host.profile.driver_root == "/" else ["/dev", f"{host.profile.driver_root}/dev"]
+    ops: list[Op] = [
+        CharDev(path=f"{dev}/{path}", major=major, minor=minor, mode=mode, gid=gid, placeholder=placeholder)
+        for dev in at for path, major, minor, mode, gid in [*made, *_other_cards(host)]]
+    ops += [Symlink(path=f"/dev/{path}", target=target) for path, target in _by_path(host)]
+    if host.kernel:
+        ops += [Symlink(path=f"/dev/char/{major}:{minor}", target=f"../{path}")
+                for path, major, minor, _, _ in made if major == DRM_MAJOR or host.profile.dev_char_links]
+    return ops
+
+
+_Node = tuple[str, int, int, int, int]  # path below /dev, major, minor, mode, group
+
+
+def _nvidia(host: Host) -> list[_Node]:
+    # 195 is NVIDIA's own: nvidia-frontend before 545, nvidia since.
+    main = max(host.major("nvidia-frontend"), host.major("nvidia"))
+    uvm, caps, switch = host.major("nvidia-uvm"), host.major("nvidia-caps"), host.major("nvidia-nvswitch")
+    found = [(f"nvidia{gpu.minor}", main, gpu.minor, 0o666, 0) for gpu in host.gpus]
+    found += [("nvidiactl", main, CTL_MINOR, 0o666, 0), ("nvidia-modeset", main, MODESET_MINOR, 0o666, 0),
+              ("nvidia-uvm", uvm, 0, 0o666, 0), ("nvidia-uvm-tools", uvm, 1, 0o666, 0),
+              ("nvidia-caps/nvidia-cap1", caps, 1, 0o400, 0), ("nvidia-caps/nvidia-cap2", caps, 2, 0o444, 0)]
+    if host.nvswitches:
+        found += [("nvidia-nvlink", host.major("nvidia-nvlink"), 0, 0o666, 0),
+                  ("nvidia-nvswitchctl", switch, NVSWITCH_CTL_MINOR, 0o666, 0)]
+        found += [(f"nvidia-nvswitch{i}", switch, i, 0o666, 0) for i in range(len(host.nvswitches))]
+    return found
+
+
+def _dri(host: Host) -> list[_Node]:
+    video, render = host.layout.groups["video"], host.layout.groups["render"]
+    return [node for gpu in host.gpus for node in (
+        (f"dri/card{gpu.card}", DRM_MAJOR, gpu.card, 0o660, video),
+        (f"dri/renderD{gpu.render}", DRM_MAJOR, gpu.render, 0o660, render))]
+
+
+def _other_cards(host: Host) -> list[_Node]:
+    video = host.layout.groups["video"]
+    return [(f"dri/card{i}", DRM_MAJOR, i, 0o660, video) for i in range(len(host.other_cards))]
+
+
+def _by_path(host: Host) -> list[tuple[str, str]]:
+    found = [(f"dri/by-path/pci-{bus_id}-card", f"../card{i}") for i, bus_id in enumerate(host.other_cards)]
+    for gpu in host.gpus if host.kernel else ():
+        found += [(f"dri/by-path/pci-{gpu.bus_id}-card", f"../card{gpu.card}"),
+                  (f"dri/by-path/pci-{gpu.bus_id}-render", f"../renderD{gpu.render}")]
+    return found

@@ -1,0 +1,124 @@
+"""The files of a host that the driver's packages install, the sockets of its daemons, and the loader's cache."""
+
+import fnmatch
+from collections.abc import Iterable
+
+from nvsim import catalog, ldcache
+from nvsim.board import Board
+from nvsim.ops import Artifact, BoardLibrary, Dir, File, Library, Op, Socket, Symlink
+from nvsim.plan_host import Host
+
+BOARDS = {"libnvidia-ml.so": "libnvidia-ml.so"}  # libraries that hold the board: stem of the name → compiled part
+_EMULATED = "#!/bin/sh\necho '{name}: emulated by nvsim, it does nothing' >&2\nexit 1\n"
+
+
+def base(host: Host) -> list[Op]:
+    """What the distribution has without a driver: the links of a merged /usr, the loader's configuration."""
+    links = [Symlink(path=path, target=target) for path, target in host.layout.links.items()]
+    # A link to a folder needs the folder: /lib and /var/run are looked into.
+    folders = [Dir(path=f"/{link.target.strip('/')}") for link in links]
+    files = [File(path=path, data=text.encode()) for path, text in host.layout.ld_files.items()]
+    return [*links, *folders, *files]
+
+
+def files(host: Host) -> list[Op]:
+    """Everything that the driver's packages install, by its place below the driver root."""
+    if not host.driver:
+        return []
+    ops = _libraries(host, host.layout.arch, "libdir")
+    if host.profile.compat32 and "libdir32" in host.layout.dirs:
+        ops += _libraries(host, "i386", "libdir32")
+    return [*ops, *_egl_platforms(host), *_programs(host), *_data(host)]
+
+
+def _libraries(host: Host, arch: str, libdir: str) -> list[Op]:
+    assert host.driver
+    version, ops = host.driver.version, list[Op]()
+    for library in catalog.libraries(version, arch, host.parts):
+        folder = host.layout.path(f"<{library.dir}>")
+        if arch == "i386":
+            folder = folder.replace(host.layout.path("<libdir>"), host.layout.path(f"<{libdir}>"))
+        path = f"{folder}/{library.file}"
+        part = BOARDS.get(library.file.removesuffix(f".{version}")) if arch == host.layout.arch else None
+        ops.append(BoardLibrary(path=path, artifact=part, arch=arch, soname=library.soname, board=board(host)) if part
+                   else Library(path=path, arch=arch, soname=library.soname, needed=library.needed,
+                                exports=library.exports, abi=library.abi))
+        ops += [Symlink(path=f"{folder}/{link}", target=target)
+                for link, target in zip(library.links, (library.file, *library.links), strict=False)]
+    return ops
+
+
+def board(host: Host) -> Board:
+    """The machine that the driver library carries: its GPUs, and which kernel modules it will find."""
+    assert host.driver
+    return Board(driver_version=host.driver.version, cuda_version=host.driver.cuda,
+                 kernel_version=host.kernel.version if host.kernel else "", driver_loaded=host.kernel is not None,
+                 gpus=tuple(gpu.board for gpu in host.gpus))
+
+
+def _egl_platforms(host: Host) -> list[Op]:
+    """EGL platform libraries have version numbers of their own, which are the distribution's choice."""
+    assert host.driver
+    folder, ops = host.layout.path("<libdir>"), list[Op]()
+    for name, config, text in catalog.egl_platforms(host.driver.branch):
+        file, soname = f"{name}.so.{host.layout.egl_platforms[name]}", f"{name}.so.1"
+        ops += [Library(path=f"{folder}/{file}", arch=host.layout.arch, soname=soname, needed=("libc.so.6",)),
+                Symlink(path=f"{folder}/{soname}", target=file),
+                File(path=f"/usr/share/egl/egl_external_platform.d/{config}", data=text.encode())]
+    return ops
+
+
+def _programs(host: Host) -> list[Op]:
+    assert host.driver
+    folder = host.layout.path("<bindir>")
+    return [_program(f"{folder}/{program.file}", program, host.layout.arch)
+            for program in catalog.binaries(host.driver.branch, host.parts)]
+
+
+def _program(path: str, program: catalog.Binary, arch: str) -> Op:
+    if program.artifact:
+        return Artifact(path=path, artifact=program.artifact, arch=arch, mode=program.mode)
+    return File(path=path, data=_EMULATED.format(name=program.file).encode(), mode=program.mode)
+
+
+def _data(host: Host) -> list[Op]:
+    """Configuration, firmware, further links."""
+    assert host.driver
+    version, place = host.driver.version, host.layout.path
+    ops: list[Op] = []
+    for path, text in catalog.files(host.driver.branch, host.parts, host.layout.arch):
+        text = text.replace("<vulkan_api>", host.driver.vulkan).replace("<xorg_drivers>", place("<xorg_drivers>"))
+        ops.append(File(path=place(path, version), data=text.encode()))
+    firmware = f"emulated by nvsim: GSP firmware {version}\n".encode()
+    ops += [File(path=f"{place('<firmware>', version)}/{name}", data=firmware) for name in host.driver.firmware]
+    return [*ops, *(Symlink(path=place(path, version), target=place(target, version))
+                    for path, target in catalog.links(host.driver.branch))]
+
+
+def sockets(host: Host) -> list[Op]:
+    """What running daemons leave below /run."""
+    ops: list[Op] = []
+    if "persistenced" in host.parts and host.kernel:
+        ops += [Socket(path="/run/nvidia-persistenced/socket", mode=0o666),
+                File(path="/run/nvidia-persistenced/nvidia-persistenced.pid", data=b"1342\n")]
+    if "fabricmanager" in host.parts and host.kernel:
+        ops += [Socket(path="/run/nvidia-fabricmanager/socket"),
+                Socket(path="/run/nvidia-fabricmanager/fm_sm_ipc.socket"),
+                File(path="/run/nvidia-fabricmanager/nvidia-fabricmanager.pid", data=b"1518\n")]
+    return ops
+
+
+def cache(host: Host, ops: Iterable[Op], lacks: tuple[str, ...] = ()) -> Op:
+    """/etc/ld.so.cache as ldconfig writes it for these files, without the names that match `lacks`."""
+    objects, links = {}, {}
+    for op in ops:
+        if isinstance(op, Library):
+            version = op.abi[0] << 16 | op.abi[1] << 8 | op.abi[2] if op.abi and host.layout.ld_osversion else 0
+            objects[op.path] = ldcache.Object(soname=op.soname, flags=ldcache.FLAGS[op.arch], osversion=version)
+        elif isinstance(op, BoardLibrary):
+            objects[op.path] = ldcache.Object(soname=op.soname, flags=ldcache.FLAGS[op.arch])
+        elif isinstance(op, Symlink):
+            links[op.path] = op.target
+    entries = [entry for entry in ldcache.index(host.layout.ld_directories, objects, links)
+               if not any(fnmatch.fnmatchcase(entry.key, pattern) for pattern in lacks)]
+    return File(path="/etc/ld.so.cache", data=ldcache.cache(entries, generator=host.layout.ld_generator))

@@ -1,0 +1,85 @@
+"""What a profile and the catalogue say together: the values from which the parts of a plan are made."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nvsim import board_gpu, catalog, models
+from nvsim.profile import Profile
+
+HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """A GPU of the host: its record on the board, its entry in gpus.yaml, the numbers that the kernel gives it.
+
+    `card` and `render` are the minors of its DRM nodes."""
+
+    board: board_gpu.Gpu
+    model: dict[str, Any]
+    index: int
+    minor: int
+    bus_id: str
+    irq: int
+    card: int
+    render: int
+    numa_node: int
+    cpus: tuple[int, int]  # first and last CPU near it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """`driver` are the facts of the driver's files, `kernel` those of the kernel modules; None where there is none."""
+
+    profile: Profile
+    layout: catalog.Layout
+    driver: catalog.Release | None
+    kernel: catalog.Release | None
+    parts: frozenset[str]
+    gpus: tuple[Gpu, ...]
+    nvswitches: tuple[str, ...]  # bus ids
+    nvswitch_device: int  # PCI device number
+    other_cards: tuple[str, ...]  # bus ids of other display adapters
+
+    def major(self, name: str) -> int:
+        """The character major that the kernel modules registered under a name; -1 if they have none of that name."""
+        return dict(catalog.majors(self.kernel.branch)).get(name, -1) if self.kernel else -1
+
+
+def host(profile: Profile) -> Host:
+    """The host that a profile describes.  Raises NvsimError for values that do not fit a GPU's record."""
+    layout = catalog.layout(profile.layout)
+    driver = catalog.release(profile.driver) if profile.driver else None
+    kernel = catalog.release(profile.kernel_driver) if profile.kernel_driver else None
+    first = models.model(profile.gpus[0].model) if profile.gpus else {}
+    switches = tuple(first.get("nvswitch_bus_ids", ())) if profile.nvswitches else ()
+    parts = {"persistenced": profile.persistenced, "fabricmanager": profile.fabricmanager, "nvswitch": bool(switches)}
+    branch = next((release.branch for release in (driver, kernel) if release), 0)
+    taken = {gpu.bus_id for gpu in profile.gpus}
+    free = (f"0000:{bus:02x}:00.0" for bus in range(2, 0x7F) if f"0000:{bus:02x}:00.0" not in taken | set(switches))
+    return Host(profile=profile, layout=layout, driver=driver, kernel=kernel,
+                parts=frozenset(layout.parts) | {name for name, there in parts.items() if there and driver},
+                gpus=tuple(_gpu(profile, i, branch) for i in range(len(profile.gpus))), nvswitches=switches,
+                nvswitch_device=int(first.get("nvswitch_device", "0"), 16),
+                other_cards=tuple(next(free) for _ in range(profile.other_cards)))
+
+
+def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
+    gpu = profile.gpus[i]
+    node = i * profile.numa_nodes // len(profile.gpus)
+    near = profile.cpus // profile.numa_nodes
+    cpus = (node * near, node * near + near - 1)
+    record = models.board_gpu(gpu.model, index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id,
+                              serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=f"{cpus[0]}-{cpus[1]}")
+    return Gpu(board=record, model=models.model(gpu.model), index=gpu.index, minor=gpu.minor, bus_id=gpu.bus_id,
+               irq=202 + i, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
+
+
+def uses_gsp(host: Host, gpu: Gpu) -> bool:
+    """Whether the GPU's own processor runs the driver's firmware.
+
+    The open module always does so; the closed one on data-centre boards since 510, and on GeForce since 555."""
+    if not host.kernel or gpu.board.architecture < 6:
+        return False
+    geforce = gpu.board.brand == models.BRAND_GEFORCE
+    return host.profile.kernel_module == "open" or host.kernel.branch >= (555 if geforce else 510)

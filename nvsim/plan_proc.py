@@ -1,0 +1,156 @@
+"""The files of a host below /proc: texts as the kernel modules write them.
+
+Formats are facts from the public source of the open modules, which share this code with the closed ones."""
+
+import functools
+
+from nvsim import catalog
+from nvsim.ops import Dir, File, Op
+from nvsim.plan_host import Gpu, Host, uses_gsp
+
+HOPPER = 9
+_MIG_GPUS, _MIG_INSTANCES, _MIG_COMPUTE = 32, 15, 8
+_FABRIC_IMEX_MINOR = 4323
+
+
+def files(host: Host) -> list[Op]:
+    """Everything below /proc that tells of the driver; without kernel modules only what any kernel has."""
+    ops = [_file("/proc/devices", _devices(host)), _file("/proc/modules", _modules(host))]
+    if not host.kernel:
+        return ops
+    top = "/proc/driver/nvidia"
+    ops += [_file(f"{top}/version", version_text(host)), _file(f"{top}/params", params_text(host)),
+            _file(f"{top}/registry", 'Binary: ""\n'), _file(f"{top}/suspend", "suspend hibernate resume\n", 0o644),
+            _file(f"{top}/suspend_depth", "default modeset uvm\n", 0o644),
+            _file(f"{top}/warnings/README", "Warnings of the driver appear in this folder, a file each.\n"),
+            _file(f"{top}/patches/README", "Patches of the driver appear in this folder, a file each.\n"),
+            Dir(path="/proc/driver/nvidia-uvm/cpu", mode=0o555), Dir(path="/proc/driver/nvidia-uvm/gpus", mode=0o555)]
+    for gpu in host.gpus:
+        folder = f"{top}/gpus/{gpu.bus_id}"
+        ops += [_file(f"{folder}/information", information_text(host, gpu)),
+                _file(f"{folder}/registry", 'Binary: ""\n'), _file(f"{folder}/power", power_text(host.kernel.branch))]
+    return ops + _capabilities(host) + _nvlink(host)
+
+
+def _file(path: str, text: str, mode: int = 0o444) -> Op:
+    return File(path=path, data=text.encode(), mode=mode)
+
+
+def version_text(host: Host) -> str:
+    """/proc/driver/nvidia/version: two lines.  The open module names its kind before the number."""
+    assert host.kernel
+    number, arch = host.kernel.version, host.layout.arch
+    if host.profile.kernel_module == "open":
+        line = (f"NVIDIA UNIX Open Kernel Module for {arch}  {number}  Release Build  ({host.kernel.builder})  "
+                f"{host.kernel.open_built}")
+    else:
+        line = f"NVIDIA UNIX {arch} Kernel Module  {number}  {host.kernel.built}"
+    return f"NVRM version: {line}\nGCC version:  {host.layout.compiler}\n"
+
+
+def params_text(host: Host) -> str:
+    """/proc/driver/nvidia/params: `Name: value`, texts in quotes."""
+    assert host.kernel
+    return "".join(f"{name}: {value}\n" if isinstance(value, int) else f'{name}: "{value}"\n'
+                   for name, value in catalog.parameters(host.kernel.branch))
+
+
+def information_text(host: Host, gpu: Gpu) -> str:
+    """/proc/driver/nvidia/gpus/BUS-ID/information.  Tabs and blanks are the driver's own."""
+    assert host.kernel
+    bits = 52 if gpu.board.architecture >= HOPPER else 47
+    firmware = host.kernel.version if uses_gsp(host, gpu) else "N/A"
+    return (f"Model: \t\t {gpu.board.name}\nIRQ:   \t\t {gpu.irq}\nGPU UUID: \t {gpu.board.uuid}\n"
+            f"Video BIOS: \t {gpu.board.vbios or '??.??.??.??.??'}\nBus Type: \t PCIe\nDMA Size: \t {bits} bits\n"
+            f"DMA Mask: \t 0x{(1 << bits) - 1:x}\nBus Location: \t {gpu.bus_id}\nDevice Minor: \t {gpu.minor}\n"
+            f"GPU Firmware: \t {firmware}\nGPU Excluded:\t No\n")
+
+
+def power_text(branch: int) -> str:
+    """/proc/driver/nvidia/gpus/BUS-ID/power of a board that saves no power: it grew with 555, 570 and 590."""
+    rail = "Tegra iGPU Rail-Gating:     Disabled\n" if branch >= 590 else ""
+    text = (f"Runtime D3 status:          Disabled by default\n{rail}Video Memory:               Active\n\n"
+            "GPU Hardware Support:\n Video Memory Self Refresh: Not Supported\n"
+            " Video Memory Off:          Not Supported\n")
+    if branch >= 555:
+        text += ("\nS0ix Power Management:\n Platform Support:          Not Supported\n"
+                 " Status:                    Disabled\n")
+    if branch >= 570:
+        text += "\nNotebook Dynamic Boost:     Not Supported\n"
+    return text
+
+
+def _capability(path: str, minor: int, mode: int) -> Op:
+    """A capability file: the minor of its device node, the node's mode in decimal, whether the driver may change it."""
+    return _file(path, f"DeviceFileMinor: {minor}\nDeviceFileMode: {mode}\nDeviceFileModify: 1\n")
+
+
+def _capabilities(host: Host) -> list[Op]:
+    """MIG and fabric capabilities.  With MIG off a GPU has an empty `mig` folder, named by minor, not by index."""
+    assert host.kernel
+    top = "/proc/driver/nvidia/capabilities"
+    ops = [_capability(f"{top}/mig/config", 1, 0o400), _capability(f"{top}/mig/monitor", 2, 0o444),
+           *(Dir(path=f"{top}/gpu{gpu.minor}/mig", mode=0o555) for gpu in host.gpus),
+           _file("/proc/driver/nvidia-caps/mig-minors", mig_minors_text()),
+           _file("/proc/driver/nvidia-caps/nvlink-minors", "fabric-mgmt 0\n")]
+    if host.kernel.branch >= 525:
+        ops += [_capability(f"{top}/fabric-imex-mgmt", _FABRIC_IMEX_MINOR, 0o400),
+                _file("/proc/driver/nvidia-caps/sys-minors", f"fabric-imex-mgmt {_FABRIC_IMEX_MINOR}\n")]
+    return ops
+
+
+@functools.cache
+def mig_minors_text() -> str:
+    """/proc/driver/nvidia-caps/mig-minors: the minor of every capability that any MIG device could have."""
+    lines, minor = ["config 1", "monitor 2"], 3
+    for gpu in range(_MIG_GPUS):
+        for instance in range(_MIG_INSTANCES):
+            lines.append(f"gpu{gpu}/gi{instance}/access {minor}")
+            lines += [f"gpu{gpu}/gi{instance}/ci{c}/access {minor + 1 + c}" for c in range(_MIG_COMPUTE)]
+            minor += 1 + _MIG_COMPUTE
+    return "\n".join(lines) + "\n"
+
+
+def _nvlink(host: Host) -> list[Op]:
+    top = "/proc/driver/nvidia-nvswitch"
+    ops = [_file("/proc/driver/nvidia-nvlink/permissions", "DeviceFileMode: 438\n"),
+           _capability("/proc/driver/nvidia-nvlink/capabilities/fabric-mgmt", 0, 0o400),
+           _file(f"{top}/permissions", "DeviceFileMode: 438\n"), Dir(path=f"{top}/devices", mode=0o555)]
+    for i, bus_id in enumerate(host.nvswitches):
+        uuid = host.gpus[0].board.uuid.replace("GPU-", "SWX-")[:-2] + f"{i:02x}"
+        ops.append(_file(f"{top}/devices/{bus_id}/information",
+                         f"BIOS Version: 92.10.14.00.01\nUUID: {uuid}\nPhysical location ID: {8 + i:04x}\n"))
+    return ops
+
+
+def _devices(host: Host) -> str:
+    """/proc/devices: both tables by number, names of one major in the order of their registration."""
+    characters = [(major, name) for major, names in host.layout.character_majors.items() for name in names]
+    if host.kernel:
+        characters += [(major, name) for name, major in catalog.majors(host.kernel.branch)]
+    elif host.other_cards:
+        characters += [(226, "drm")]
+    return ("Character devices:\n" + "".join(f"{major:3} {name}\n" for major, name in sorted(characters, key=_major))
+            + "\nBlock devices:\n" + "".join(f"{m:3} {name}\n" for m, name in sorted(host.layout.block_majors.items())))
+
+
+def _major(line: tuple[int, str]) -> int:
+    return line[0]
+
+
+def _modules(host: Host) -> str:
+    """/proc/modules.  Addresses are zero, as for readers without privileges."""
+    kind = host.profile.kernel_module
+    ours = "".join(f"{m.name} {m.size} {len(m.users)} {''.join(f'{user},' for user in m.users) or '-'} Live "
+                   f"0x0000000000000000 ({m.flags[kind]})\n" for m in catalog.modules()) if host.kernel else ""
+    others = "".join(line + "\n" for line in host.layout.modules.splitlines())
+    if host.kernel:
+        return ours + others
+    return "".join(_without_users(line) + "\n" for line in others.splitlines())
+
+
+def _without_users(line: str) -> str:
+    """A line of /proc/modules after NVIDIA's modules, which used the module, were unloaded."""
+    name, size, _, users, *rest = line.split(" ")
+    left = [user for user in users.split(",") if user not in ("", "-") and not user.startswith("nvidia")]
+    return " ".join([name, size, str(len(left)), "".join(f"{user}," for user in left) or "-", *rest])
