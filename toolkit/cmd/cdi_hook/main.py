@@ -1,0 +1,123 @@
+"""nvidia-cdi-hook, and `nvidia-ctk hook`: what low-level runtimes run for a CDI specification.
+
+A specification outlives the toolkit that wrote it, so a hook that is not known is a warning, not an error.
+Source: toolkit v1.20, cmd/nvidia-cdi-hook (reference: 08-cdi-hook).
+"""
+
+import os
+import sys
+
+from toolkit import __version__
+from toolkit.cmd.cdi_hook.flags import Command, Flag, UsageError, Values, help_text, parse
+from toolkit.errors import ToolkitError
+from toolkit.log import Log
+
+HOOKS = {
+    "create-symlinks": "A hook to create symlinks in the container.",
+    "chmod": "Set the permissions of folders in the container by running chmod. The container root is prefixed to the "
+             "specified paths.",
+    "update-ldcache": "Update ldcache in a container by running ldconfig",
+    "enable-cuda-compat": "This hook ensures that the folder containing the CUDA compat libraries is added to the "
+                          "ldconfig search path if required.",
+    "disable-device-node-modification": "Ensure that the /proc/driver/nvidia/params file present in the container does "
+                                        "not allow device node modifications.",
+    "update-application-profile": "Updates the NVIDIA application profile with the GPUs of the container",
+    "noop": "",
+}
+_GLOBAL = (
+    Flag("debug", "d", kind=bool, about="Enable debug-level logging", env=("NVIDIA_CTK_DEBUG", "NVIDIA_CDI_DEBUG")),
+    Flag("quiet", kind=bool, about="Suppress all output except for errors; overrides --debug",
+         env=("NVIDIA_CTK_QUIET", "NVIDIA_CDI_QUIET")),
+    Flag("help", "h", kind=bool, about="show help"),
+    Flag("version", "v", kind=bool, about="print the version"),
+)
+_TITLES = {"nvidia-ctk hook": "NVIDIA Container Toolkit CLI hook"}
+_TITLE = "NVIDIA CDI Hook"
+_ABOUT = "Command to structure files for usage inside a container, called as hooks from a container runtime, defined " \
+         "in a CDI yaml file"
+_EXIT_SUCCESS, _EXIT_FAILURE = 0, 1
+
+
+def main(argv: list[str]) -> int:
+    """Runs one hook.  `argv[0]` is "nvidia-cdi-hook", or "nvidia-ctk hook" when nvidia-ctk calls."""
+    try:
+        return _run(_TITLES.get(argv[0], _TITLE), argv[1:])
+    except ToolkitError as e:
+        log = Log(2)
+        log.error(str(e))
+        if e.hint:
+            log.info(f"hint: {e.hint}")
+        return e.exit_code
+    except BrokenPipeError:
+        return _EXIT_FAILURE
+
+
+def _run(title: str, arguments: list[str]) -> int:
+    before, name, after = _split(arguments)
+    if not name:
+        return _without_hook(title, before)
+    if name not in HOOKS:
+        values, _ = _known_only(before, _GLOBAL)
+        _log(values).warning(f"Unsupported CDI hook: {name}")
+        return _EXIT_SUCCESS
+    if name == "noop":
+        return _EXIT_SUCCESS
+    command = _command(name)
+    flags = (*command.flags, *_GLOBAL)
+    usage = help_text(f"{title} {name}", HOOKS[name], (*command.flags, _GLOBAL[2]))
+    try:
+        values = parse([*before, *after], flags, dict(os.environ))
+    except UsageError as e:
+        sys.stderr.write(f"Incorrect Usage: {e.message}\n\n")
+        sys.stderr.flush()
+        _print(usage)
+        raise
+    if values.is_set("help"):
+        _print(usage)
+        return _EXIT_SUCCESS
+    return command.run(values, _log(values))
+
+
+def _without_hook(title: str, arguments: list[str]) -> int:
+    values, unknown = _known_only(arguments, _GLOBAL)
+    if not unknown and values.is_set("version"):
+        _print(f"NVIDIA CDI Hook version {__version__}\ncommit: unknown\n")
+    elif not unknown and values.is_set("help"):
+        shown = tuple((name, about) for name, about in HOOKS.items() if about)
+        _print(help_text(title, _ABOUT, _GLOBAL, shown))
+    else:
+        _log(values).warning("No CDI hook specified")
+    return _EXIT_SUCCESS
+
+
+def _split(arguments: list[str]) -> tuple[list[str], str, list[str]]:
+    """What stands before the hook's name, the name, what stands after it.  No flag up here takes a value."""
+    for position, argument in enumerate(arguments):
+        if argument == "--":
+            continue
+        if not argument.startswith("-"):
+            return arguments[:position], argument, arguments[position + 1 :]
+    return arguments, "", []
+
+
+def _known_only(arguments: list[str], flags: tuple[Flag, ...]) -> tuple[Values, bool]:
+    """The values of the flags that are known, and whether there are others."""
+    known = {name for flag in flags for name in flag.names}
+    kept = [argument for argument in arguments if argument.lstrip("-").partition("=")[0] in known]
+    return parse(kept, flags, dict(os.environ)), len(kept) < len(arguments)
+
+
+def _log(values: Values) -> Log:
+    """Our lines on stderr: warnings and what was done, more with --debug, errors alone with --quiet."""
+    return Log(2, level="error" if values.is_set("quiet") else "debug" if values.is_set("debug") else "info")
+
+
+def _command(name: str) -> Command:
+    module = __import__("toolkit.cmd.cdi_hook." + name.replace("-", "_"), fromlist=["COMMAND"])
+    command = module.COMMAND
+    assert isinstance(command, Command)
+    return command
+
+
+def _print(text: str) -> None:
+    os.write(1, text.encode())
