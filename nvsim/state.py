@@ -38,8 +38,9 @@ def _default() -> str:
     uid = os.geteuid()
     own = "/run" if uid == 0 else os.environ.get("XDG_RUNTIME_DIR", "")
     for parent, name in ((own, "nvsim"), ("/dev/shm", f"nvsim-{uid}")):
-        if parent and os.access(parent, os.W_OK) and _in_memory(parent) and not os.statvfs(parent).f_flag & os.ST_NOEXEC:
-            return f"{parent}/{name}"
+        if parent and os.access(parent, os.W_OK) and _in_memory(parent):
+            if not os.statvfs(parent).f_flag & os.ST_NOEXEC:
+                return f"{parent}/{name}"
     return f"/tmp/nvsim-{uid}"
 
 

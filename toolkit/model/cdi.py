@@ -22,3 +22,15 @@ class Spec(NamedTuple):
     version: str = ""
     annotations: tuple[tuple[str, str], ...] = ()
     path: str = ""
+
+
+class Document(NamedTuple):
+    """A file of a CDI folder, parsed as JSON or YAML but not yet understood.
+
+    `priority` is the position of its folder: later folders win.  `error` says why there is no content.
+    """
+
+    path: str
+    priority: int = 0
+    content: object = None
+    error: str = ""

@@ -21,13 +21,15 @@ class MigDevice(NamedTuple):
     `index` counts from 0 within its GPU.  The capability minors are those of /proc/driver/nvidia-caps/mig-minors.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     uuid: str
     gpu_instance: int
     compute_instance: int
     name: str = ""  # e.g. "NVIDIA A100-SXM4-40GB MIG 1g.5gb"
     gi_access_minor: int = -1
     ci_access_minor: int = -1
+    gfx: bool = False  # the GPU instance's profile has the attribute "gfx": it may use the DRM nodes of its GPU
+    profile_error: str = ""  # NVML's text where the profile cannot be determined
 
 
 class Gpu(NamedTuple):
@@ -37,7 +39,7 @@ class Gpu(NamedTuple):
     the form of sysfs, e.g. "0000:07:00.0".  `compute_capability` is "8.0"-like.  Memory is in MiB.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     uuid: str
     minor: int
     pci_bus_id: str
@@ -49,16 +51,32 @@ class Gpu(NamedTuple):
     mig_enabled: bool = False
     mig_devices: tuple[MigDevice, ...] = ()
     coherent: bool = False  # NVML addressing mode ATS
+    mig_capable: bool = False
+    error: str = ""  # NVML's text if the GPU does not answer; then uuid is "" and minor -1
+    drm: tuple[str, ...] = ()  # entries of its drm folder in sysfs, e.g. ("card1", "renderD128")
 
 
 class Library(NamedTuple):
-    """A driver library.  `path` is below the driver root, links resolved; `links` are those that lead to it."""
+    """A driver library.
+
+    `path` is its place below the driver root, links resolved: what a container sees.  `links` are the symbolic links
+    of its folder that bear its SONAME, or its SONAME up to ".so".  `host_path` is set only for a file that lies
+    outside the driver root: an explicit search path, an absolute link.
+    """
 
     name: str  # e.g. "libcuda.so.550.54.15"
     path: str
     soname: str = ""
     links: tuple[str, ...] = ()
     bits: int = 64
+    host_path: str = ""
+
+
+class File(NamedTuple):
+    """A file of the driver whose place in the container is not simply its place below the driver root."""
+
+    host_path: str
+    path: str
 
 
 class Driver(NamedTuple):
@@ -74,6 +92,10 @@ class Driver(NamedTuple):
     firmware: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
     configuration: tuple[str, ...] = ()  # JSON, icd and X11 files
+    version_error: str = ""  # why `version` is empty
+    explicit_libraries: tuple[Library, ...] = ()  # libEGL.so and the like: only with their feature flag
+    graphics_libraries: tuple[Library, ...] = ()  # EGL platforms, allocator, Vulkan producer
+    graphics_files: tuple[File, ...] = ()  # X.Org modules, then EGL, X11, OpenCL and Vulkan files
 
 
 class Host(NamedTuple):
@@ -83,4 +105,8 @@ class Host(NamedTuple):
     driver: Driver = Driver()
     gpus: tuple[Gpu, ...] = ()
     devices: tuple[CharDevice, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # /dev/dri/by-path: path on the machine (dev root included), its text
+    mig_capabilities: tuple[tuple[str, int], ...] = ()  # mig-minors: ("gpu0/gi1/access", 12)
+    nvml_error: str = ""  # why NVML could not be asked: then `gpus` says nothing
+    files: tuple[File, ...] = ()  # mounts of gds: /run/udev, /etc/cufile.json
     notes: tuple[str, ...] = ()  # what gather skipped, and why; printed as warnings

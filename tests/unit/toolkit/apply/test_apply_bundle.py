@@ -48,7 +48,8 @@ def test_a_process_killed_while_it_writes_leaves_the_old_or_the_new_file(tmp_pat
     contents = {bytes([letter]) * 3_000_000 for letter in b"ab"}
     path.write_bytes(b"a" * 3_000_000)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[2])\nfrom toolkit.apply.bundle import write_config\nprint(flush=True)\n"
+        "import sys; sys.path.insert(0, sys.argv[2])\nfrom toolkit.apply.bundle import write_config\n"
+        "print(flush=True)\n"
         "while True:\n for c in b'ab': write_config(sys.argv[1], bytes([c]) * 3_000_000)"
     )
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(write_config.__code__.co_filename))))

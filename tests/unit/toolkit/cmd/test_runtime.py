@@ -21,6 +21,7 @@ FAKE = """#!/bin/sh
 echo "low-level runtime" "$@"
 exit 7
 """
+CONSTRUCT = "failed to create NVIDIA Container Runtime: failed to construct OCI spec modifier: "
 CDI = {
     "cdiVersion": "0.5.0",
     "kind": "v.com/gpu",
@@ -166,15 +167,14 @@ def test_the_name_of_the_binary_forces_its_mode(place, name, hooked):
         (
             ['runtimes = ["/bin/true"]'],
             ["create", "--bundle"],
-            "failed to create NVIDIA Container Runtime: error constructing OCI specification: error getting bundle directory: "
-            "error getting bundle dir from args: bundle option requires an argument",
+            "failed to create NVIDIA Container Runtime: error constructing OCI specification: error getting bundle "
+            "directory: error getting bundle dir from args: bundle option requires an argument",
         ),
         (
             ['runtimes = ["/bin/true"]'],
             ["create", "-b", "/none"],
-            "failed to create NVIDIA Container Runtime: failed to construct OCI spec modifier: failed to load OCI spec: error "
-            "loading OCI specification from file: error opening OCI specification file: open /none/config.json: no such file "
-            "or directory",
+            f"{CONSTRUCT}failed to load OCI spec: error loading OCI specification from file: error opening OCI "
+            "specification file: open /none/config.json: no such file or directory",
         ),
         (
             ['runtimes = ["/bin/true"]', 'mode = "csi"'],
@@ -184,7 +184,7 @@ def test_the_name_of_the_binary_forces_its_mode(place, name, hooked):
         (
             ['runtimes = ["/bin/true"]', 'mode = ""'],
             ["create"],
-            "failed to create NVIDIA Container Runtime: failed to construct OCI spec modifier: a mode must be specified",
+            f"{CONSTRUCT}a mode must be specified",
         ),
         (
             ["runtimes = 5"],
@@ -310,7 +310,8 @@ def test_annotations_choose_cdi_and_count_there_alone(registry):
         (
             "NVIDIA_VISIBLE_DEVICES=0,v.com/gpu=0",
             in_mode("jit-cdi"),
-            "requesting a CDI device with vendor 'runtime.nvidia.com' is not supported when requesting other CDI devices",
+            "requesting a CDI device with vendor 'runtime.nvidia.com' is not supported when requesting other CDI "
+            "devices",
         ),
         (
             "NVIDIA_VISIBLE_DEVICES=0",

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 HOME = str(Path(__file__).resolve().parents[4])
-CODE = "import sys; sys.path.insert(0, sys.argv[1]); from toolkit.cmd.runtime_hook import main; sys.exit(main(sys.argv[2:]))"
+CODE = """import sys
+sys.path.insert(0, sys.argv[1])
+from toolkit.cmd.runtime_hook import main
+sys.exit(main(sys.argv[2:]))"""
 SPEC = {"ociVersion": "1.0.2", "process": {"env": ["NVIDIA_VISIBLE_DEVICES=0,1"]}, "root": {"path": "rootfs"}}
 FAKE = """#!/bin/sh
 printf '%s\\n' "$0" "$@" > "{folder}/argv"

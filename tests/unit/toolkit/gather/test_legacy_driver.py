@@ -238,7 +238,9 @@ def test_capability_minors_that_cannot_be_are_no_minors(world: World, tmp_path: 
             gi: "DeviceFileMinor: 12\nDeviceFileMode: 256\n",
             ci: "DeviceFileMinor: -5\n",
             "/proc/devices": DEVICES,
-            "/proc/driver/nvidia-caps/mig-minors": "config 1\nmonitor 2\ngpu2/gi1/access 12\ngpu2/gi1/ci0/access 13\ngpu3/gi0/access x\n../gpu1/x 9\n",
+            "/proc/driver/nvidia-caps/mig-minors": (
+                "config 1\nmonitor 2\ngpu2/gi1/access 12\ngpu2/gi1/ci0/access 13\ngpu3/gi0/access x\n../gpu1/x 9\n"
+            ),
         }
     )
     gpu = Gpu(index=0, minor=2, uuid="GPU", bus_id="", migs=(mig,))
