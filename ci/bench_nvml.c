@@ -1,14 +1,16 @@
 /* bench_nvml LIBRARY: best times of loading and asking an NVML library, one `name value` per line.
  *
- * session_us  dlopen, init, count, shutdown, dlclose
- * load_us     dlopen and dlclose alone
+ * session_us  dlopen, init, count, shutdown, each time in a process of its own
+ * load_us     dlopen alone, likewise
  * getter_ns   nvmlDeviceGetTemperature on the last GPU
  * call_ns     a call through a pointer that returns at once: the floor */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { SESSIONS = 60, CALLS = 200000, ROUNDS = 20 };
 
@@ -36,7 +38,7 @@ static void *symbol(void *library, const char *name)
 
 static void *opened(const char *path)
 {
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
     if (!library) {
         fprintf(stderr, "bench_nvml: %s\n", dlerror());
         exit(1);
@@ -52,15 +54,43 @@ static void checked(int result, const char *what)
     }
 }
 
-static double session(const char *path, unsigned int *count)
+static void session(const char *path)
 {
-    double start = now();
+    unsigned int count;
     void *library = opened(path);
     checked(((void_fn)symbol(library, "nvmlInit_v2"))(), "nvmlInit_v2");
-    checked(((count_fn)symbol(library, "nvmlDeviceGetCount_v2"))(count), "nvmlDeviceGetCount_v2");
+    checked(((count_fn)symbol(library, "nvmlDeviceGetCount_v2"))(&count), "nvmlDeviceGetCount_v2");
     checked(((void_fn)symbol(library, "nvmlShutdown"))(), "nvmlShutdown");
-    dlclose(library);
-    return now() - start;
+}
+
+static void load(const char *path)
+{
+    opened(path);
+}
+
+/* Best time of `work` over SESSIONS fresh processes, in ns: a library that stays loaded must not profit from it. */
+static double best_of_processes(void (*work)(const char *), const char *path)
+{
+    double best = 1e18;
+    for (int i = 0; i < SESSIONS; i++) {
+        int ends[2];
+        double took = 1e18;
+        checked(pipe(ends), "pipe");
+        pid_t child = fork();
+        if (child == 0) {
+            double start = now();
+            work(path);
+            took = now() - start;
+            _exit(write(ends[1], &took, sizeof(took)) != sizeof(took));
+        }
+        close(ends[1]);
+        if (read(ends[0], &took, sizeof(took)) != sizeof(took))
+            exit(1);
+        close(ends[0]);
+        waitpid(child, NULL, 0);
+        best = took < best ? took : best;
+    }
+    return best;
 }
 
 static int __attribute__((noinline)) nothing(void *device, int sensor, unsigned int *value)
@@ -89,21 +119,15 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_nvml LIBRARY\n");
         return 2;
     }
-    double best = 1e18, load = 1e18;
-    unsigned int count = 0;
-    for (int i = 0; i < SESSIONS; i++) {
-        double took = session(argv[1], &count);
-        best = took < best ? took : best;
-        double start = now();
-        dlclose(opened(argv[1]));
-        took = now() - start;
-        load = took < load ? took : load;
-    }
+    double sessions = best_of_processes(session, argv[1]), loads = best_of_processes(load, argv[1]);
+    unsigned int count;
     void *library = opened(argv[1]), *device;
     checked(((void_fn)symbol(library, "nvmlInit_v2"))(), "nvmlInit_v2");
+    checked(((count_fn)symbol(library, "nvmlDeviceGetCount_v2"))(&count), "nvmlDeviceGetCount_v2");
     checked(((handle_fn)symbol(library, "nvmlDeviceGetHandleByIndex_v2"))(count - 1, &device), "handle");
     double getter = per_call((temperature_fn)symbol(library, "nvmlDeviceGetTemperature"), device);
-    printf("gpus %u\nsession_us %.2f\nload_us %.2f\ngetter_ns %.2f\ncall_ns %.2f\n", count, best / 1e3, load / 1e3,
+    printf("gpus %u\nsession_us %.2f\nload_us %.2f\ngetter_ns %.2f\ncall_ns %.2f\n", count, sessions / 1e3,
+           loads / 1e3,
            getter, per_call(nothing, NULL));
     return 0;
 }

@@ -1,0 +1,271 @@
+"""nvidia-smi on the mock NVML.  The expected texts and statuses were observed of NVIDIA's 470.256.02, 535.261.03 and
+550.163.01; those that a host's values fill are in tests/golden/nvidia-smi."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from nvsim import board
+from nvsim.models import board_gpu
+from nvsim.native import generate_smi
+from nvsim.native.compile import compile_all
+
+MODELS = ("A100-SXM4-40GB", "T4", "RTX-4060-Ti-8GB")
+UUID = "GPU-00000000-0000-0000-0000-{:012x}"
+NO_LIBRARY = ("NVIDIA-SMI couldn't find libnvidia-ml.so library in your system. Please make sure that the NVIDIA "
+              "Display Driver is properly installed and present in your system.\n"
+              "Please also try adding directory that contains libnvidia-ml.so to your system PATH.\n")
+NO_DRIVER = ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest "
+             "NVIDIA driver is installed and running.\n\n")
+SEE_HELP = "Please run 'nvidia-smi -h' for help.\n\n"
+
+
+class Smi:
+    """A driver library with a board in a folder, and nvidia-smi that finds it there.  Minor numbers run backwards."""
+
+    def __init__(self, root, models=MODELS, **changes):
+        self.root, self.library = root, str(root / "libnvidia-ml.so.1")
+        self.program = compile_all("nvidia-smi")[0]
+        shutil.copy(compile_all("libnvidia-ml.so")[0], self.library)
+        gpus = tuple(board_gpu(model, index=i, minor=len(models) - 1 - i, uuid=UUID.format(i),
+                               bus_id=f"0000:{i + 7:02x}:00.0", serial=f"165000000000{i}")
+                     for i, model in enumerate(models))
+        board.write(self.library, board.Board(**{"driver_version": "550.54.15", "cuda_version": "12.4",
+                                                 "dev_root": str(root), "gpus": gpus, **changes}))
+        (root / "dev").mkdir(exist_ok=True)
+        for name in ("nvidiactl", *(f"nvidia{gpu.minor}" for gpu in gpus)):
+            (root / "dev" / name).touch()
+
+    def __call__(self, *args, library_path=None, timeout=20):
+        env = {**os.environ, "LD_LIBRARY_PATH": str(library_path or self.root), "TZ": "UTC"}
+        return subprocess.run([self.program, *args], env=env, capture_output=True, text=True, check=False,
+                              timeout=timeout)
+
+    def says(self, *args, **kw):
+        """Exit status and stdout; nothing may be on stderr."""
+        done = self(*args, **kw)
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    def csv(self, fields, *args, form="csv,noheader"):
+        status, text = self.says(f"--query-gpu={fields}", f"--format={form}", *args)
+        assert status == 0, text
+        return text.splitlines()
+
+
+@pytest.fixture
+def smi(tmp_path):
+    return Smi(tmp_path)
+
+
+@pytest.fixture
+def host(tmp_path):
+    return lambda *models, **changes: Smi(tmp_path, models, **changes)
+
+
+def undated(text):
+    first, rest = text.split("\n", 1)
+    assert re.fullmatch(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} {7}", first)
+    return rest
+
+
+def test_the_checked_in_fields_are_the_generators():
+    assert generate_smi.RESULT.read_text() == generate_smi.include()
+
+
+def test_every_property_has_a_value_on_the_mock(smi):
+    names = [p.name for p in generate_smi.properties() if p.until == generate_smi.NEWEST]
+    rows = smi.csv(",".join(names))
+    assert [len(row.split(", ")) for row in rows] == [len(names)] * 3
+    assert "Function Not Found" not in "".join(rows) and "Invalid Argument" not in "".join(rows)
+
+
+@pytest.mark.parametrize("driver", ["470.256.02", "535.261.03", "550.54.15", "570.124.06"])
+def test_the_table_has_the_layout_of_the_driver_branch(host, golden, driver):
+    status, text = host(*MODELS, driver_version=driver).says()
+    assert status == 0
+    golden(f"nvidia-smi/table-{driver.split('.')[0]}.txt", undated(text))
+
+
+def test_a_fixed_host_is_listed(smi, golden):
+    status, text = smi.says("-L")
+    assert status == 0
+    golden("nvidia-smi/list.txt", text)
+    assert smi.says("--list-gpus") == (0, text)
+
+
+def test_properties_are_printed_as_csv_with_units(smi, golden):
+    fields = ("index,name,uuid,pci.bus_id,driver_version,serial,memory.total,memory.used,utilization.gpu,"
+              "temperature.gpu,fan.speed,power.draw,power.limit,clocks.sm,pstate,compute_cap,mig.mode.current,"
+              "ecc.mode.current,persistence_mode,compute_mode")
+    golden("nvidia-smi/query.csv", smi.says(f"--query-gpu={fields}", "--format=csv")[1])
+
+
+def test_nounits_takes_units_from_values_but_not_from_headings(smi):
+    assert smi.csv("memory.total,power.limit", "-i", "0", form="csv,nounits") == [
+        "memory.total [MiB], power.limit [W]", "40960, 400.00"]
+
+
+def test_an_alias_is_headed_by_the_name_of_the_property(smi):
+    assert smi.csv("gpu_name,clocks.mem", form="csv")[0] == "name, clocks.current.memory [MHz]"
+
+
+def test_a_value_that_the_board_does_not_have_is_not_available(smi):
+    assert smi.csv("fan.speed,mig.mode.current", "-i", "1") == ["[N/A], [N/A]"]
+
+
+@pytest.mark.parametrize(("fault", "status", "why"), [
+    (15, 15, "GPU is lost.  Reboot the system to recover this GPU\n\n\n"),
+    (16, 255, "A GPU reset must occur before this GPU can be used again.\n\n.\n")])
+def test_a_gpu_without_a_handle_ends_the_command_and_not_the_list(smi, fault, status, why):
+    board.update(smi.library, 1, fault=fault)
+    for args in ([], ["--query-gpu=index", "--format=csv"]):
+        assert smi.says(*args) == (status, f"Unable to determine the device handle for GPU1: {why}")
+    found, text = smi.says("-L")
+    assert found == status
+    assert text.split("\n", 1)[1].startswith(f"Unable to determine the device handle for gpu 1: {why}GPU 2: ")
+
+
+def test_a_gpu_that_is_lost_meanwhile_has_errors_in_its_cells(smi):
+    command = [smi.program, "-i", "0", "-lms", "100"]
+    with subprocess.Popen(command, env={**os.environ, "LD_LIBRARY_PATH": str(smi.root)}, stdout=subprocess.PIPE,
+                          text=True) as running:
+        lines = iter(running.stdout.readline, "")
+        for _ in range(9):
+            next(lines)
+        board.update(smi.library, 0, fault=15)
+        seen = "".join(line for line, _ in zip(lines, range(60), strict=False))
+        running.kill()
+    assert ("|   0  ERR!                          ERR! |               ERR!ERR! |                 ERR! |\n"
+            "|ERR!  ERR! ERR!             ERR! / ERR!  | GPU is lost            |    ERR!         ERR! |\n"
+            "|                                         |                        |                 ERR! |\n") in seen
+
+
+def test_mig_mode_without_instances_has_an_empty_table_of_its_own(smi):
+    board.update(smi.library, 0, mig_mode=1, mig_pending=1)
+    text = smi.says()[1]
+    assert "|   00000000:07:00.0 Off |                   On |\n" in text
+    assert "|              Enabled |\n" in text
+    assert "| MIG devices:  " in text and "|  No MIG devices found  " in text
+    board.update(smi.library, 0, mig_mode=0)
+    assert "|             Enabled* |\n" in smi.says()[1]
+
+
+def test_a_changed_value_is_seen_at_once(smi):
+    board.update(smi.library, 0, temperature=71, power_usage=250_400)
+    assert smi.csv("temperature.gpu,power.draw", "-i", "0") == ["71, 250.40 W"]
+    assert "   71C    P0            250W /  400W |" in smi.says()[1]
+
+
+@pytest.mark.parametrize("ids", ["1", UUID.format(1), "00000000:08:00.0", "0000:08:00.0", "08:00.0", "1650000000001",
+                                 ",1", "99,1", "0x1"])
+def test_a_gpu_is_chosen_by_index_uuid_bus_id_or_serial(smi, ids):
+    assert smi.csv("index", "-i", ids) == ["1"]
+    assert smi.csv("index", f"--id={ids}") == ["1"]
+
+
+def test_chosen_gpus_keep_the_order_of_the_host(smi):
+    assert smi.csv("index", "-i", "2,0,2") == ["0", "2"]
+
+
+@pytest.mark.parametrize("args", [(), ("--query-gpu=name", "--format=csv")])
+@pytest.mark.parametrize("ids", ["7", "bad", "-1", "GPU-00000000"])
+def test_an_id_of_no_gpu_finds_no_device(smi, args, ids):
+    assert smi.says(*args, "-i", ids) == (6, "No devices were found\n")
+
+
+def test_without_a_gpu_the_table_fails_and_the_list_does_not(host):
+    smi = host()
+    assert smi.says() == (6, "No devices were found\n")
+    assert smi.says("--query-gpu=name", "--format=csv") == (6, "No devices were found\n")
+    assert smi.says("-L") == (0, "No devices found.\n")
+
+
+def test_a_gpu_without_its_node_is_not_shown(smi):
+    (smi.root / "dev" / "nvidia1").unlink()
+    assert [row.split(", ")[1] for row in smi.csv("index,uuid")] == [UUID.format(0), UUID.format(2)]
+
+
+@pytest.mark.parametrize("args", [(), ("-L",), ("--version",), ("--query-gpu=name", "--format=csv"), ("--wrong",)])
+def test_without_the_library_every_command_says_so(smi, tmp_path, args):
+    (tmp_path / "empty").mkdir()
+    assert smi.says(*args, library_path=tmp_path / "empty") == (12, NO_LIBRARY)
+
+
+@pytest.mark.parametrize("args", [(), ("-L",), ("--version",), ("--query-gpu=name", "--format=csv"), ("--wrong",)])
+def test_without_the_kernel_driver_every_command_says_so(host, args):
+    assert host("T4", driver_loaded=False).says(*args) == (9, NO_DRIVER)
+
+
+def test_another_kernel_driver_is_a_mismatch(host):
+    assert host("T4", kernel_version="550.90.07").says() == (
+        18, "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 550.54\n")
+
+
+def test_help_needs_no_driver(smi, tmp_path):
+    (tmp_path / "empty").mkdir()
+    status, text = smi.says("-h", library_path=tmp_path / "empty")
+    assert status == 0 and "--query-gpu=" in text
+    assert smi.says("--help") == (0, text)
+
+
+def test_the_versions_are_those_of_the_driver(smi):
+    assert smi.says("--version") == (0, "NVIDIA-SMI version  : 550.54.15\nNVML version        : 550.54\n"
+                                        "DRIVER version      : 550.54.15\nCUDA Version        : 12.4\n")
+
+
+def test_the_help_of_a_query_has_every_property(smi):
+    status, text = smi.says("--help-query-gpu")
+    assert status == 0
+    names = {p.name for p in generate_smi.properties() if p.until == generate_smi.NEWEST}
+    assert names <= set(re.findall('"(.*?)"', text))
+
+
+@pytest.mark.parametrize(("args", "status", "text"), [
+    (["--foo"], 255, "ERROR: Option --foo is not recognized. Please run 'nvidia-smi -h'.\n\n"),
+    (["foo"], 255, "ERROR: Option foo is not recognized. Please run 'nvidia-smi -h'.\n\n"),
+    (["--format=csv"], 255, "ERROR: Option --format=csv is not recognized. Please run 'nvidia-smi -h'.\n\n"),
+    (["--query-gpu=index", "--format=csv", "--foo"], 2, f"ERROR: Option --foo is not recognized. {SEE_HELP}"),
+    (["-i"], 255, f"ERROR: Option -i is missing its value. {SEE_HELP}"),
+    (["--query-gpu", "--format=csv"], 255, f"ERROR: Option --query-gpu is missing its value. {SEE_HELP}"),
+    (["-i", "0", "-L"], 2, f"ERROR: Option -i is not valid for this command. {SEE_HELP}"),
+    (["-L", "-q"], 2, f"ERROR: Option -q is not valid for this command. {SEE_HELP}"),
+    (["--query-gpu=name"], 2, f'"--format=" switch is missing. {SEE_HELP}'),
+    (["--query-gpu=name", "--format=noheader"], 2, "Format modifier --format=csv is mandatory.\n"),
+    (["--query-gpu=name", "--format=csv,foo"], 2, "Format modifier is not recognized.\n"),
+    (["--query-gpu=name,bar,baz", "--format=csv"], 2, 'Field "bar" is not a valid field to query.\n\n'),
+    (["--query-gpu=NAME", "--format=csv"], 2, 'Field "NAME" is not a valid field to query.\n\n'),
+    (["-l", "0"], 2, "Provided [-l(ms) | --loop(-ms)=] value is incorrect. Loop frequency must be greater than 0.\n\n"),
+    (["-f", "/nonexistent/log"], 255, "Failed to create the log file /nonexistent/log\n\n"),
+])
+def test_a_wrong_command_line_is_answered_as_by_the_genuine_tool(smi, args, status, text):
+    assert smi.says(*args) == (status, text)
+
+
+@pytest.mark.parametrize("args", [["-q"], ["-q", "-x"], ["--query-compute-apps=pid", "--format=csv"], ["topo", "-m"],
+                                  ["mig", "-lgip"], ["-i", "0", "-pm", "1"]])
+def test_what_is_not_built_fails_and_prints_no_result(smi, args):
+    done = smi(*args)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is not part of this emulation" in done.stderr
+
+
+def test_a_property_that_the_branch_does_not_know_is_no_field(host):
+    smi = host("T4", driver_version="470.256.02")
+    assert smi.says("--query-gpu=compute_cap", "--format=csv")[0] == 2
+    assert smi.csv("clocks_throttle_reasons.active", form="csv")[0] == "clocks_throttle_reasons.active"
+
+
+def test_the_result_goes_to_a_file(smi, tmp_path):
+    assert smi.says("--query-gpu=index", "--format=csv", "-f", str(tmp_path / "log")) == (0, "")
+    assert (tmp_path / "log").read_text() == "index\n0\n1\n2\n"
+
+
+def test_a_loop_repeats_the_rows_and_not_the_heading(smi):
+    with pytest.raises(subprocess.TimeoutExpired) as stopped:
+        smi("--query-gpu=index", "--format=csv", "-i", "1", "-lms", "50", timeout=1)
+    lines = (stopped.value.stdout or b"").decode().splitlines()
+    assert lines[0] == "index" and lines.count("index") == 1 and lines.count("1") == len(lines) - 1 > 2
