@@ -3,7 +3,7 @@
 import fnmatch
 from collections.abc import Iterable
 
-from nvsim import catalog, ldcache
+from nvsim import catalogue, ldcache
 from nvsim.board import Board
 from nvsim.ops import Artifact, BoardLibrary, Dir, File, Library, Op, Socket, Symlink
 from nvsim.plan_host import Host
@@ -34,7 +34,7 @@ def files(host: Host) -> list[Op]:
 def _libraries(host: Host, arch: str, libdir: str) -> list[Op]:
     assert host.driver
     version, ops = host.driver.version, list[Op]()
-    for library in catalog.libraries(version, arch, host.parts):
+    for library in catalogue.libraries(version, arch, host.parts):
         folder = host.layout.path(f"<{library.dir}>")
         if arch == "i386":
             folder = folder.replace(host.layout.path("<libdir>"), host.layout.path(f"<{libdir}>"))
@@ -60,7 +60,7 @@ def _egl_platforms(host: Host) -> list[Op]:
     """EGL platform libraries have version numbers of their own, which are the distribution's choice."""
     assert host.driver
     folder, ops = host.layout.path("<libdir>"), list[Op]()
-    for name, config, text in catalog.egl_platforms(host.driver.branch):
+    for name, config, text in catalogue.egl_platforms(host.driver.branch):
         file, soname = f"{name}.so.{host.layout.egl_platforms[name]}", f"{name}.so.1"
         ops += [Library(path=f"{folder}/{file}", arch=host.layout.arch, soname=soname, needed=("libc.so.6",)),
                 Symlink(path=f"{folder}/{soname}", target=file),
@@ -72,10 +72,10 @@ def _programs(host: Host) -> list[Op]:
     assert host.driver
     folder = host.layout.path("<bindir>")
     return [_program(f"{folder}/{program.file}", program, host.layout.arch)
-            for program in catalog.binaries(host.driver.branch, host.parts)]
+            for program in catalogue.binaries(host.driver.branch, host.parts)]
 
 
-def _program(path: str, program: catalog.Binary, arch: str) -> Op:
+def _program(path: str, program: catalogue.Binary, arch: str) -> Op:
     if program.artifact:
         return Artifact(path=path, artifact=program.artifact, arch=arch, mode=program.mode)
     return File(path=path, data=_EMULATED.format(name=program.file).encode(), mode=program.mode)
@@ -86,13 +86,13 @@ def _data(host: Host) -> list[Op]:
     assert host.driver
     version, place = host.driver.version, host.layout.path
     ops: list[Op] = []
-    for path, text in catalog.files(host.driver.branch, host.parts, host.layout.arch):
+    for path, text in catalogue.files(host.driver.branch, host.parts, host.layout.arch):
         text = text.replace("<vulkan_api>", host.driver.vulkan).replace("<xorg_drivers>", place("<xorg_drivers>"))
         ops.append(File(path=place(path, version), data=text.encode()))
     firmware = f"emulated by nvsim: GSP firmware {version}\n".encode()
     ops += [File(path=f"{place('<firmware>', version)}/{name}", data=firmware) for name in host.driver.firmware]
     return [*ops, *(Symlink(path=place(path, version), target=place(target, version))
-                    for path, target in catalog.links(host.driver.branch))]
+                    for path, target in catalogue.links(host.driver.branch))]
 
 
 def sockets(host: Host) -> list[Op]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nvsim import board_gpu, catalog, models
+from nvsim import board_gpu, catalogue, models
 from nvsim.profile import Profile
 
 HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
@@ -32,9 +32,9 @@ class Host:
     """`driver` are the facts of the driver's files, `kernel` those of the kernel modules; None where there is none."""
 
     profile: Profile
-    layout: catalog.Layout
-    driver: catalog.Release | None
-    kernel: catalog.Release | None
+    layout: catalogue.Layout
+    driver: catalogue.Release | None
+    kernel: catalogue.Release | None
     parts: frozenset[str]
     gpus: tuple[Gpu, ...]
     nvswitches: tuple[str, ...]  # bus ids
@@ -43,14 +43,14 @@ class Host:
 
     def major(self, name: str) -> int:
         """The character major that the kernel modules registered under a name; -1 if they have none of that name."""
-        return dict(catalog.majors(self.kernel.branch)).get(name, -1) if self.kernel else -1
+        return dict(catalogue.majors(self.kernel.branch)).get(name, -1) if self.kernel else -1
 
 
 def host(profile: Profile) -> Host:
     """The host that a profile describes.  Raises NvsimError for values that do not fit a GPU's record."""
-    layout = catalog.layout(profile.layout)
-    driver = catalog.release(profile.driver) if profile.driver else None
-    kernel = catalog.release(profile.kernel_driver) if profile.kernel_driver else None
+    layout = catalogue.layout(profile.layout)
+    driver = catalogue.release(profile.driver) if profile.driver else None
+    kernel = catalogue.release(profile.kernel_driver) if profile.kernel_driver else None
     first = models.model(profile.gpus[0].model) if profile.gpus else {}
     switches = tuple(first.get("nvswitch_bus_ids", ())) if profile.nvswitches else ()
     parts = {"persistenced": profile.persistenced, "fabricmanager": profile.fabricmanager, "nvswitch": bool(switches)}

@@ -4,7 +4,7 @@ Formats are facts from the public source of the open modules, which share this c
 
 import functools
 
-from nvsim import catalog
+from nvsim import catalogue
 from nvsim.ops import Dir, File, Op
 from nvsim.plan_host import Gpu, Host, uses_gsp
 
@@ -52,7 +52,7 @@ def params_text(host: Host) -> str:
     """/proc/driver/nvidia/params: `Name: value`, texts in quotes."""
     assert host.kernel
     return "".join(f"{name}: {value}\n" if isinstance(value, int) else f'{name}: "{value}"\n'
-                   for name, value in catalog.parameters(host.kernel.branch))
+                   for name, value in catalogue.parameters(host.kernel.branch))
 
 
 def information_text(host: Host, gpu: Gpu) -> str:
@@ -127,7 +127,7 @@ def _devices(host: Host) -> str:
     """/proc/devices: both tables by number, names of one major in the order of their registration."""
     characters = [(major, name) for major, names in host.layout.character_majors.items() for name in names]
     if host.kernel:
-        characters += [(major, name) for name, major in catalog.majors(host.kernel.branch)]
+        characters += [(major, name) for name, major in catalogue.majors(host.kernel.branch)]
     elif host.other_cards:
         characters += [(226, "drm")]
     return ("Character devices:\n" + "".join(f"{major:3} {name}\n" for major, name in sorted(characters, key=_major))
@@ -142,7 +142,7 @@ def _modules(host: Host) -> str:
     """/proc/modules.  Addresses are zero, as for readers without privileges."""
     kind = host.profile.kernel_module
     ours = "".join(f"{m.name} {m.size} {len(m.users)} {''.join(f'{user},' for user in m.users) or '-'} Live "
-                   f"0x0000000000000000 ({m.flags[kind]})\n" for m in catalog.modules()) if host.kernel else ""
+                   f"0x0000000000000000 ({m.flags[kind]})\n" for m in catalogue.modules()) if host.kernel else ""
     others = "".join(line + "\n" for line in host.layout.modules.splitlines())
     if host.kernel:
         return ours + others

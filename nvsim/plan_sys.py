@@ -4,7 +4,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
-from nvsim import catalog
+from nvsim import catalogue
 from nvsim.ops import File, Op, Symlink
 from nvsim.plan_host import HOST_BRIDGES, Gpu, Host
 
@@ -218,13 +218,13 @@ def _modules(host: Host) -> list[Op]:
     assert host.kernel
     ops: list[Op] = []
     kind = host.profile.kernel_module
-    for module in catalog.modules():
+    for module in catalogue.modules():
         top = f"/sys/module/{module.name}"
         source = hashlib.sha256(f"{module.name} {host.kernel.version} {kind}".encode()).hexdigest()[:24].upper()
         parameters = dict(module.parameters)
         if module.name == "nvidia":
             parameters |= {f"NVreg_{name}": str(value) if value != "" else "(null)"
-                           for name, value in catalog.parameters(host.kernel.branch)}
+                           for name, value in catalogue.parameters(host.kernel.branch)}
         texts = {"version": host.kernel.version, "srcversion": source, "refcnt": str(len(module.users)),
                  "initstate": "live", "taint": module.flags[kind], "coresize": str(module.size), "initsize": "0"}
         texts |= {f"parameters/{name}": value for name, value in parameters.items()}

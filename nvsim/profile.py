@@ -9,7 +9,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalog, document, models
+from nvsim import catalogue, document, models
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
 
@@ -163,7 +163,7 @@ def _placeholders(word: str) -> Placeholders:
 
 def _checked(profile: Profile, keys: Keys) -> Profile:
     """The profile, if its parts fit together."""
-    catalog.layout(profile.layout, keys.where("layout"))
+    catalogue.layout(profile.layout, keys.where("layout"))
     if profile.numa_nodes > profile.cpus:
         raise NvsimError(f"{profile.numa_nodes} NUMA nodes for {profile.cpus} CPUs", source=keys.where("numa_nodes"))
     for what in ("minor", "uuid", "bus_id"):
@@ -185,11 +185,11 @@ def _version(keys: Keys, key: str, default: str) -> str:
     value = keys.text(key, default)
     if value in ("none", ""):
         return ""
-    return catalog.release(value, keys.where(key)).version
+    return catalogue.release(value, keys.where(key)).version
 
 
 def _branch(version: str) -> int:
-    return catalog.release(version).branch if version else 0
+    return catalogue.release(version).branch if version else 0
 
 
 def _root(keys: Keys, default: str) -> str:

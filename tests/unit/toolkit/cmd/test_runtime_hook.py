@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toolkit.cmd.runtime_hook import planned
+from toolkit.log import Notes
+from toolkit.model.config import Config, Runtime
+
 HOME = str(Path(__file__).resolve().parents[4])
 CODE = """import sys
 sys.path.insert(0, sys.argv[1])
@@ -240,3 +244,12 @@ def test_any_bytes_as_state_end_without_a_traceback(tmp_path_factory, state):
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert done.stderr.startswith((b"could not decode container state: ", b"could not open OCI spec: "))
+
+
+def test_the_plan_of_the_hook_can_be_had_without_running_it(tmp_path):
+    config = Config(nvidia_container_runtime=Runtime(mode="legacy"))
+    notes = Notes()
+    words = planned(SPEC, config, rootfs="/c", pid=5, root=str(tmp_path), log=notes)
+    assert words[0] == "--load-kmods" and words[-2:] == ("--pid=5", "/c")
+    assert notes.lines == [("info", "Using requested mode 'legacy'")]
+    assert planned({**SPEC, "process": {}}, config, rootfs="/c", root=str(tmp_path)) == ()

@@ -1,4 +1,4 @@
-"""The catalogue: facts about drivers, kernel modules and distributions, from the YAML files beside this module."""
+"""The catalogue: facts about drivers, kernel modules and distributions, from the YAML files in nvsim/catalog."""
 
 import difflib
 import functools
@@ -12,7 +12,7 @@ import yaml
 
 from nvsim.errors import NvsimError
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent / "catalog"
 Arch = str  # x86_64, i386, aarch64
 _LOADER_LIBRARY = {"i386": "ld-linux.so.2", "aarch64": "ld-linux-aarch64.so.1"}
 

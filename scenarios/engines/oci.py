@@ -1,0 +1,317 @@
+"""runc and crun on an emulated machine: the level `container`.
+
+A foreground container runs the probe, which runs the command of the case; so one start shows both what the command
+said and what a process there could see.  The container is created as an engine does it: `create` through the runtime
+that the command line asks for, then `start` and `delete` by the low-level runtime.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+from nvsim import board
+from nvsim.errors import NvsimError
+from nvsim.machine import Cgroup, Machine
+from scenarios import bundle, cgroups, checks, hosts
+from scenarios.checks import Expect
+from scenarios.engines import device_rules, logs, probe
+from scenarios.engines.session import Engine, Session, Tools
+from scenarios.model import Case, Change, Step
+from scenarios.outcome import NOT_STARTED, Outcome
+from scenarios.request import Exec, Run
+
+TIMEOUT = 60.0  # seconds for any one command; a hang is a failure
+HOOKS_SAID = "hooks-stderr"
+LISTING = "%y %m %U:%G %s %T@ %l %p\n"  # find(1) -printf: kind, mode, owner, size, mtime, link, path
+HOLD = ("/bin/sh", "-c", "while :; do sleep 1000; done")  # process 1 of a container that a person looks at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container on the machine.  `spec` is what the engine asked for."""
+
+    id: str
+    bundle: str
+    cgroup: str
+    spec: dict[str, Any]
+
+    @property
+    def log(self) -> str:
+        return f"{self.bundle}/log.json"
+
+
+def engine(name: str) -> Engine:
+    """runc or crun."""
+    return Engine(name=name, level="container", unavailable=functools.partial(_unavailable, name),
+                  open=functools.partial(_open, name))
+
+
+def _unavailable(name: str) -> str:
+    if os.geteuid():
+        return "containers on an emulated machine need root"
+    return "" if shutil.which(name, path=_path()) else f"{name} is not installed; apt-get install {name}"
+
+
+def _path() -> str:
+    return f"{bundle.PATH}:{os.environ.get('PATH', '')}"
+
+
+def cgroup_view(name: str, wanted: str) -> Cgroup:
+    """Which control groups the machine shows.  crun refuses a hybrid host: there it gets the v1 part alone."""
+    if wanted in ("v1", "v2"):
+        return "v1" if wanted == "v1" else "v2"
+    hybrid = os.path.isdir(f"{cgroups.MOUNT}/unified")
+    return "v1" if name == "crun" and hybrid else "host"
+
+
+@contextlib.contextmanager
+def _open(name: str, case: Case, folder: str, tools: Tools) -> Iterator[Session]:
+    """Builds the machine, enters it, runs `before`.  Raises NvsimError if a command of `before` fails."""
+    host = hosts.prepare(case, f"{folder}/host", runtimes=(name,), toolkit=tools.toolkit)
+    with Machine(host.root, cgroup=cgroup_view(name, case.cgroup)) as machine, tools.registered(machine.pid):
+        session = OciSession(name, case, folder, tools, host, machine)
+        for line in case.before:
+            done = session.on_host(line)
+            if done.exit:
+                raise NvsimError(f"`{line}` exited {done.exit}: {(done.stderr or '').strip()}",
+                                 source=f"{case.path}: before")
+        try:
+            yield session
+        finally:
+            session.clear()
+
+
+class OciSession:
+    """One case on one machine."""
+
+    def __init__(self, name: str, case: Case, folder: str, tools: Tools, host: hosts.Host, machine: Machine) -> None:
+        self._name, self._case, self._folder, self._tools = name, case, folder, tools
+        self._host, self._machine = host, machine
+        self._containers: dict[str, Container] = {}
+        self._made = 0
+
+    def do(self, step: Step, expect: Expect) -> Outcome:
+        """Carries out one step and looks at what `expect` asks for."""
+        if step.kind == "ctl" and step.change:
+            self._change(step.change)
+            return Outcome(level="container")
+        if step.kind == "host":
+            return self._with_host(expect, lambda: self.on_host(step.line))
+        if step.execute:
+            return self._with_host(expect, functools.partial(self._exec, step.execute, expect))
+        assert step.run
+        return self._with_host(expect, functools.partial(self._run, step.run, expect))
+
+    def on_host(self, line: str) -> Outcome:
+        """A command line on the machine, by its shell."""
+        done = self._command(["/bin/sh", "-c", line])
+        return Outcome(level="container", exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def clear(self) -> None:
+        """Removes every container that is left, and its control group."""
+        for container in list(self._containers.values()):
+            self._delete(container)
+        for number in range(1, self._made + 1):
+            cgroups.remove_own(self._label(number))
+
+    # Looking at the host around a step
+
+    def _with_host(self, expect: Expect, act: Callable[[], Outcome]) -> Outcome:
+        paths = checks.wanted(expect)[2]
+        before = {path: self._listing(path) for path in paths}
+        outcome = act()
+        seen = {path: (before[path], self._listing(path)) for path in paths}
+        return replace(outcome, host=seen, host_gpus=self._host.gpus)
+
+    def _listing(self, path: str) -> str:
+        return self._command(["find", path, "-printf", LISTING]).stdout
+
+    def _mounts(self) -> list[str]:
+        """The machine's mount points."""
+        with open(f"/proc/{self._machine.pid}/mountinfo", encoding="utf-8", errors="replace") as f:
+            return sorted(line.split()[4] for line in f)
+
+    # Running containers
+
+    def _run(self, run: Run, expect: Expect) -> Outcome:
+        files, libraries, _ = checks.wanted(expect)
+        image = self._tools.images.get(self._case.image, run.image, f"{self._case.path}: image")
+        own = (run.entrypoint,) if run.entrypoint else ()
+        command = (*own, *(run.command or (() if own else image.command if run.detach else ())))
+        args = command if run.detach else probe.command(files=files, libraries=libraries, execute=command)
+        mounts = self._mounts()
+        container = self._make(run, image.path, image.env, tuple(args))
+        outcome = self._detached(container, run, expect) if run.detach else self._foreground(container, run)
+        if run.name and outcome.started and run.detach:
+            self._containers[run.name] = container
+            return outcome
+        self._delete(container)
+        left = [path for path in self._mounts() if path not in mounts]
+        return replace(outcome, left=tuple(left))
+
+    def _make(self, run: Run, image: str, env: tuple[tuple[str, str], ...], args: tuple[str, ...]) -> Container:
+        """Writes a bundle and mounts its root file system: an overlay over the image, or a copy where there is none."""
+        self._made += 1
+        label = self._label(self._made)
+        folder = f"{self._folder}/c{self._made}"
+        for part in ("upper", "work", "rootfs"):
+            os.makedirs(f"{folder}/{part}")
+        layers = f"lowerdir={image},upperdir={folder}/upper,workdir={folder}/work"
+        if self._command(["mount", "-t", "overlay", "-o", layers, "overlay", f"{folder}/rootfs"]).returncode:
+            os.rmdir(f"{folder}/rootfs")
+            shutil.copytree(image, f"{folder}/rootfs", symlinks=True)
+        spec = bundle.spec_of(run, env=env, command=args, cgroup=f"/{cgroups.name(label)}", probe=self._tools.probe,
+                              capabilities=bundle.own_capabilities())
+        if self._name == "crun":  # crun drops what hooks say, unless it is given a file
+            spec["annotations"] |= {"run.oci.hooks.stderr": f"{folder}/{HOOKS_SAID}"}
+        with open(f"{folder}/config.json", "w", encoding="utf-8") as f:
+            json.dump(spec, f)
+        container = Container(id=f"nvsim-{label}", bundle=folder, cgroup=cgroups.name(label), spec=spec)
+        self._containers[container.id] = container
+        return container
+
+    def _label(self, number: int) -> str:
+        return f"{os.path.basename(self._folder)}-{number}"
+
+    def _create(self, container: Container, run: Run) -> list[str]:
+        program = bundle.runtime_of(run) or self._name
+        return [program, "--root", self._state(), "--log", container.log, "--log-format", "json", "create", "--bundle",
+                container.bundle, container.id]
+
+    def _state(self) -> str:
+        return f"{self._folder}/state"
+
+    def _foreground(self, container: Container, run: Run) -> Outcome:
+        """Creates, starts, and waits until the container's output ends."""
+        with self._start(container, run, subprocess.PIPE, subprocess.PIPE) as process:
+            try:
+                started = process.wait(TIMEOUT) == 0
+                start = self._low_level("start", container.id) if started else None
+                if start and start.returncode:
+                    self._low_level("kill", container.id, "KILL")
+                out, err = process.communicate(timeout=TIMEOUT)
+            except subprocess.TimeoutExpired as e:
+                self._low_level("delete", "--force", container.id)
+                process.kill()
+                raise NvsimError(f"the container did not end within {TIMEOUT:.0f} seconds",
+                                 source=container.bundle) from e
+        if not start or start.returncode:
+            return self._refused(container, err + (start.stderr if start else ""))
+        return replace(self._facts(container), **probe.seen(probe.parse(out, container.bundle)))
+
+    def _detached(self, container: Container, run: Run, expect: Expect) -> Outcome:
+        """Creates and starts; then the probe looks at it from inside."""
+        with open(f"{container.bundle}/output", "w+b") as output:
+            with self._start(container, run, output, output) as process:
+                failed = process.wait(TIMEOUT)
+            start = None if failed else self._low_level("start", container.id)
+            if not start or start.returncode:
+                output.seek(0)
+                said = output.read().decode(errors="replace") + (start.stderr if start else "")
+                return self._refused(container, said)
+        return self._inside(container, expect, ())
+
+    def _start(self, container: Container, run: Run, out: int | IO[bytes], err: int | IO[bytes],
+               ) -> "subprocess.Popen[str]":
+        return self._machine.popen(self._create(container, run), cwd=container.bundle, env=self._environment(),
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=err, errors="replace")
+
+    def _refused(self, container: Container, said: str) -> Outcome:
+        """A container that could not be created or started: everything that was said, in docker's way of ending."""
+        said += logs.text(f"{container.bundle}/{HOOKS_SAID}")
+        return replace(self._facts(container), started=False, exit=NOT_STARTED, stdout="",
+                       stderr=logs.with_errors(said, container.log))
+
+    def _exec(self, execute: Exec, expect: Expect) -> Outcome:
+        if execute.name not in self._containers:
+            raise NvsimError(f"no container named {execute.name!r} runs", source=self._case.path,
+                             hint="start it in an earlier step: docker run -d --name NAME …")
+        return self._inside(self._containers[execute.name], expect, execute.command, execute.env)
+
+    def _inside(self, container: Container, expect: Expect, command: tuple[str, ...],
+                env: tuple[tuple[str, str], ...] = ()) -> Outcome:
+        files, libraries, _ = checks.wanted(expect)
+        words = probe.command(files=files, libraries=libraries, execute=command)
+        given = [word for name, value in env for word in ("--env", f"{name}={value}")]
+        done = self._low_level("exec", *given, container.id, *words)
+        facts = self._facts(container)
+        if done.returncode or not done.stdout:
+            return replace(facts, exit=done.returncode or NOT_STARTED, stdout=done.stdout, stderr=done.stderr)
+        return replace(facts, **probe.seen(probe.parse(done.stdout, container.bundle)))
+
+    def _facts(self, container: Container) -> Outcome:
+        """What the bundle shows once the runtime has been at it."""
+        with open(f"{container.bundle}/config.json", encoding="utf-8") as f:
+            edited = logs.without_kernel(json.load(f))
+        return Outcome(level="container", spec=edited, original=container.spec, hooks=logs.hooks_of(edited),
+                       log=logs.read(container.log) + logs.text(f"{container.bundle}/{HOOKS_SAID}") + self._debug_log())
+
+    def _debug_log(self) -> str:
+        """The file that config.toml names as the runtime's debug log."""
+        config: Any = hosts.config_of(self._case, (self._name,)).get("nvidia-container-runtime", {})
+        path = str(config.get("debug", "/dev/null"))
+        return "" if path == "/dev/null" else self._command(["cat", path]).stdout
+
+    def _delete(self, container: Container) -> None:
+        self._low_level("delete", "--force", container.id)
+        self._command(["umount", "-l", f"{container.bundle}/rootfs"])
+        self._containers = {name: one for name, one in self._containers.items() if one is not container}
+
+    # Live changes
+
+    def _change(self, change: Change) -> None:
+        if change.daemon_reload:
+            for container in {one.id: one for one in self._containers.values()}.values():
+                self._reload(container)
+            return
+        for path in self._host.boards:
+            board.update(path, change.gpu, **dict(change.values))
+
+    def _reload(self, container: Container) -> None:
+        """What systemd does to a container's scope on daemon-reload: the rules that the engine told it, no others."""
+        with open(f"{container.bundle}/config.json", encoding="utf-8") as f:
+            rules = json.load(f)["linux"]["resources"]["devices"]
+        device_rules.apply_again(container.cgroup, rules)
+
+    # Commands on the machine
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": _path(), "HOME": "/root", "LANG": "C.UTF-8"}
+
+    def _command(self, argv: list[str]) -> "subprocess.CompletedProcess[str]":
+        try:
+            return self._machine.run(argv, env=self._environment(), cwd="/", timeout=TIMEOUT)
+        except subprocess.TimeoutExpired as e:
+            raise NvsimError(f"`{' '.join(argv)[:200]}` did not end within {TIMEOUT:.0f} seconds",
+                             source=self._case.path) from e
+
+    def _low_level(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return self._command([self._name, "--root", self._state(), *words])
+
+    def enter(self, step: Step) -> int:
+        """A shell in the container of a step, or on the machine where there is none (or it does not start)."""
+        container = None
+        if step.run:
+            image = self._tools.images.get(self._case.image, step.run.image, f"{self._case.path}: image")
+            container = self._make(step.run, image.path, image.env, HOLD)
+            refused = self._detached(container, replace(step.run, detach=True), Expect())
+            if not refused.started:
+                print(f"the container does not start; this is the machine, its bundle is {container.bundle}\n"
+                      f"{refused.stderr}\nto try again: {' '.join(self._create(container, step.run))}")
+                container = None
+        elif step.execute:
+            container = self._containers.get(step.execute.name)
+        terminal = ["--tty"] if os.isatty(0) else []
+        words = [self._name, "--root", self._state(), "exec", *terminal, container.id, "/bin/sh"] if container else \
+            ["/bin/sh"]
+        cwd = container.bundle if container else self._folder
+        shell = self._machine.popen(words, cwd=cwd, env=self._environment(), start_new_session=False)
+        while True:
+            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is for the shell
+                return shell.wait()

@@ -1,0 +1,61 @@
+"""The machine of a case: its profile built into a folder, its config.toml, the toolkit under test on its PATH."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from nvsim import build
+from scenarios import toml
+from scenarios.model import Case
+
+CONFIG = "/etc/nvidia-container-runtime/config.toml"
+TOOLS = ("nvidia-container-runtime", "nvidia-container-runtime.cdi", "nvidia-container-runtime.legacy",
+         "nvidia-container-runtime-hook", "nvidia-container-toolkit", "nvidia-container-cli", "nvidia-ctk",
+         "nvidia-cdi-hook")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A built host.  `gpus` are UUIDs by index, `minors` UUIDs by device minor, `boards` the driver libraries
+    that carry the GPUs, as paths on this machine.  `placeholders`: device nodes could not be made."""
+
+    root: str
+    gpus: tuple[str, ...]
+    boards: tuple[str, ...]
+    minors: dict[int, str]
+    placeholders: bool = False
+    nodes: tuple[build.Device, ...] = ()
+
+
+def prepare(case: Case, root: str, *, runtimes: tuple[str, ...], toolkit: str = "", in_place: bool = False) -> Host:
+    """Builds the machine of a case in the folder `root`, which must not exist.
+
+    `toolkit` is the folder whose programs the machine gets in /usr/bin; `in_place` is for a reader that uses the tree
+    where it lies."""
+    machine = build.build(case.host, root, dev_root=root if in_place else "/")
+    path = Path(root + CONFIG)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(toml.dumps(config_of(case, runtimes), f"{case.path}: config"), encoding="utf-8")
+    if toolkit:
+        _install(toolkit, root)
+    return Host(root=root, gpus=tuple(gpu.uuid for gpu in machine.gpus),
+                boards=tuple(root + board for board in machine.boards),
+                minors={gpu.minor: gpu.uuid for gpu in machine.gpus}, placeholders=bool(machine.placeholders),
+                nodes=machine.devices)
+
+
+def config_of(case: Case, runtimes: tuple[str, ...]) -> dict[str, object]:
+    """What config.toml says: the engine's low-level runtime, the case's mode, then the case's own words, which win."""
+    runtime: dict[str, object] = {"runtimes": list(runtimes)} | ({"mode": case.mode} if case.mode else {})
+    return toml.merged({"nvidia-container-runtime": runtime}, case.config)
+
+
+def _install(toolkit: str, root: str) -> None:
+    """Links to the programs under test where a package would put them."""
+    os.makedirs(f"{root}/usr/bin", exist_ok=True)
+    for name in TOOLS:
+        if os.access(f"{toolkit}/{name}", os.X_OK):
+            place = f"{root}/usr/bin/{name}"
+            if os.path.lexists(place):
+                os.unlink(place)
+            os.symlink(f"{toolkit}/{name}", place)

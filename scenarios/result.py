@@ -1,0 +1,38 @@
+"""How one case went on one engine."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from scenarios.model import Case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """`step` counts from 1, 0 where no step is to blame.  `unseen`: words that this level cannot see.
+
+    `detail` is why it did not run, or what went wrong outside the expectations; `allowed`: the case itself says that it
+    does not run here."""
+
+    case: Case
+    engine: str
+    level: str
+    status: Literal["passed", "failed", "not run"] = "passed"
+    seconds: float = 0.0
+    step: int = 0
+    line: str = ""
+    differences: tuple[tuple[str, str], ...] = ()
+    unseen: tuple[str, ...] = ()
+    detail: str = ""
+    allowed: bool = False
+
+    def replaced(self, **changes: Any) -> "Result":
+        """The same result with other values."""
+        return replace(self, **changes)
+
+    @property
+    def again(self) -> str:
+        """The command line that opens this case where it failed."""
+        if self.level == "spec":
+            return f"nvsim run {self.case.name} --engine spec"
+        step = f" --step {self.step}" if self.step else ""
+        return f"nvsim keep {self.case.name} --engine {self.engine}{step}"

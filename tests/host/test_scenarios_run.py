@@ -1,0 +1,113 @@
+"""`nvsim run` on this machine: real containers, and nothing of them afterwards."""
+
+import glob
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.host
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GOOD = """
+about: one GPU of one
+host: t4x1
+mode: jit-cdi
+steps:
+  - run: docker run --rm --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all debian
+    expect: {gpus: [0], devices: {/dev/nvidia0: rw}}
+"""
+SLEEPS = """
+about: a container that stays
+host: t4x1
+mode: jit-cdi
+steps:
+  - run: docker run -d --name stays --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all debian sleep 1000
+  - host: echo reached > MARKER; sleep 1000
+"""
+
+
+def command(state: Path, *words: str) -> list[str]:
+    return ["env", f"NVSIM_STATE={state}", sys.executable, "-m", "nvsim", "run", *words]
+
+
+def run(state: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command(state, *words), capture_output=True, text=True, check=False, cwd=REPOSITORY,
+                          timeout=300)
+
+
+def leftovers(state: Path) -> list[str]:
+    """Mounts, control groups, processes and files that a run may have left."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
+    groups = glob.glob("/sys/fs/cgroup/nvsim-*") + glob.glob("/sys/fs/cgroup/*/nvsim-*")
+    processes = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            if os.fsencode(state) in Path(path).read_bytes():
+                processes.append(path)
+        except OSError:
+            continue
+    return [*mounts, *groups, *processes, *glob.glob(f"{state}/run-*")]
+
+
+@pytest.mark.parametrize("engine", ["runc", "crun"])
+def test_a_case_passes_in_a_real_container(engine: str, tmp_path: Path, requires: Callable[..., None]) -> None:
+    requires("root", engine)
+    (tmp_path / "good.yaml").write_text(GOOD)
+    done = run(tmp_path / "state", str(tmp_path / "good.yaml"), "--engine", engine)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout and leftovers(tmp_path / "state") == []
+
+
+def test_a_broken_expectation_fails_with_the_difference_and_the_line_that_reopens_it(
+        tmp_path: Path, requires: Callable[..., None]) -> None:
+    requires("root", "runc")
+    (tmp_path / "bad.yaml").write_text(GOOD.replace("gpus: [0]", "gpus: []"))
+    done = run(tmp_path / "state", str(tmp_path / "bad.yaml"), "--engine", "runc")
+    assert done.returncode == 1
+    assert "gpus: got GPU 0 (GPU-" in done.stdout and "again: nvsim keep bad --engine runc --step 1" in done.stdout
+
+
+def test_level_spec_needs_no_engine(tmp_path: Path, requires: Callable[..., None]) -> None:
+    requires("root")
+    (tmp_path / "good.yaml").write_text(GOOD)
+    done = run(tmp_path / "state", str(tmp_path / "good.yaml"), "--level", "spec")
+    assert done.returncode == 0 and "spec" in done.stdout, done.stdout + done.stderr
+
+
+def started(tmp_path: Path) -> "subprocess.Popen[bytes]":
+    """A run whose container is up, and that waits."""
+    marker = tmp_path / "marker"
+    (tmp_path / "sleeps.yaml").write_text(SLEEPS.replace("MARKER", str(marker)))
+    process = subprocess.Popen(command(tmp_path / "state", str(tmp_path / "sleeps.yaml"), "--engine", "runc"),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
+    deadline = time.monotonic() + 60
+    while not marker.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_takes_everything_down_itself(number: signal.Signals, tmp_path: Path,
+                                                         requires: Callable[..., None]) -> None:
+    requires("root", "runc")
+    process = started(tmp_path)
+    process.send_signal(number)
+    assert process.wait(30) == 130
+    assert leftovers(tmp_path / "state") == []
+
+
+def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path: Path, requires: Callable[..., None]) -> None:
+    requires("root", "runc")
+    process = started(tmp_path)
+    process.kill()
+    process.wait()
+    (tmp_path / "good.yaml").write_text(GOOD)
+    assert run(tmp_path / "state", str(tmp_path / "good.yaml"), "--engine", "runc").returncode == 0
+    assert leftovers(tmp_path / "state") == []

@@ -1,0 +1,97 @@
+"""Results as people and programs read them."""
+
+import io
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from scenarios import model, report, runner
+from scenarios.engines.session import Engine
+from scenarios.result import Result
+
+CASE = model.parse("about: a bug\nreport: x/y#1\nhost: t4x1\nsteps: [{run: docker run debian}]\n", "c.yaml",
+                   "family/case")[0]
+PASSED = Result(case=CASE, engine="runc", level="container", seconds=1.5)
+FAILED = PASSED.replaced(status="failed", step=1, line="docker run debian",
+                         differences=(("gpus", "expected GPU 0 (GPU-a), which is missing"), ("stdout", "a\nb")))
+NOT_RUN = PASSED.replaced(status="not run", engine="crun", detail="crun is not installed")
+
+
+def test_a_failure_shows_step_difference_report_and_the_line_that_opens_it_again() -> None:
+    assert report.failure(FAILED) == (
+        "step 1: docker run debian\n"
+        "  gpus: expected GPU 0 (GPU-a), which is missing\n"
+        "  stdout: a\n"
+        "  b\n"
+        "report: x/y#1: a bug\n"
+        "again: nvsim keep family/case --engine runc --step 1")
+
+
+def test_a_failure_at_level_spec_is_run_again() -> None:
+    assert FAILED.replaced(engine="spec", level="spec").again == "nvsim run family/case --engine spec"
+
+
+def test_progress_and_table_hold_every_case_without_colours_when_nobody_looks() -> None:
+    out = io.StringIO()
+    view = report.Report(2, Console(file=out, force_terminal=False, highlight=False))
+    with view:
+        view.finished(PASSED)
+        view.finished(NOT_RUN)
+    view.table([PASSED.replaced(unseen=("stdout", "gpus")), NOT_RUN])
+    text = out.getvalue()
+    assert "[1/2] passed    1.50 s  runc   family/case\n" in text
+    assert "[2/2] not run   1.50 s  crun   family/case: crun is not installed\n" in text
+    assert "passed, cannot see stdout, gpus" in text and "1 passed, 1 not run in 3.0 s" in text
+    assert "\x1b" not in text
+
+
+def test_text_of_a_case_is_not_taken_for_markup() -> None:
+    out = io.StringIO()
+    report.Report(1, Console(file=out, force_terminal=False)).finished(
+        PASSED.replaced(status="failed", detail="[bold]x[/red] \udc80"))
+    assert "[bold]x[/red] \\udc80" in out.getvalue()
+
+
+def test_junit_has_a_suite_per_engine(tmp_path: Path) -> None:
+    report.write_junit(str(tmp_path / "j.xml"), [FAILED.replaced(detail="\0\x1b"), NOT_RUN])
+    suites = ET.parse(tmp_path / "j.xml").getroot()
+    assert [(s.get("name"), s.get("failures"), s.get("skipped")) for s in suites] == [
+        ("nvsim.runc", "1", "0"), ("nvsim.crun", "0", "1")]
+    failure = suites.find("testsuite/testcase/failure")
+    assert failure is not None and "nvsim keep family/case" in (failure.text or "")
+
+
+def engine(name: str, unavailable: str = "") -> Engine:
+    return Engine(name=name, level="spec" if name == "spec" else "container", unavailable=lambda: unavailable,
+                  open=lambda *_: pytest.fail("nothing is opened"))
+
+
+def test_a_case_that_cannot_run_fails_the_run_in_ci_unless_it_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert runner.failed(NOT_RUN) and not runner.failed(NOT_RUN.replaced(allowed=True)) and not runner.failed(PASSED)
+    monkeypatch.delenv("CI")
+    assert not runner.failed(NOT_RUN) and runner.failed(FAILED)
+
+
+def test_a_plan_names_the_reason_why_a_case_does_not_run() -> None:
+    case = model.parse("about: x\nhost: t4x1\nsteps: [{run: docker run debian}]\n"
+                       "engines: {only: runc, because: of crun}\n", "c.yaml")[0]
+    jobs = runner.plan((case,), (engine("runc"), engine("crun", "not installed"), engine("runc", "not installed")))
+    assert [(job.not_run, job.allowed) for job in jobs] == [
+        ("", False), ("only runc: of crun", True), ("not installed", False)]
+
+
+@pytest.mark.parametrize("words", [["--shard", "3/2"], ["--shard", "0/2"], ["-j", "0"], ["--level", "engine"]])
+def test_what_makes_no_sense_on_the_command_line_is_refused(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        runner.main(words)
+    assert caught.value.code == 2
+
+
+def test_a_real_target_is_refused_with_a_reason() -> None:
+    from nvsim.errors import NvsimError
+
+    with pytest.raises(NvsimError, match="real GPUs yet"):
+        runner.main(["--target", "real"])
