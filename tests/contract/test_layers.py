@@ -26,7 +26,8 @@ ALLOWED = {
     "nvsim": ("nvsim",),
     "nvsim.__main__": ("nvsim.cli",),
     "nvsim.cli": ("nvsim", "scenarios", "toolkit.launchers"),
-    # Level `spec` passes the toolkit's values in and out of toolkit.cmd.
+    # Level `spec` runs the toolkit's verbs in process, on a root that is not "/".
+    "scenarios.engines.toolkit_spec": ("scenarios", "nvsim", "toolkit"),
     "scenarios": ("scenarios", "nvsim", "toolkit.cmd", "toolkit.launchers", "toolkit.model", "toolkit.errors"),
 }
 SCENARIOS_EXACT = ("toolkit",)  # for __version__
