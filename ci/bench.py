@@ -20,6 +20,7 @@ from nvsim.machine import Machine
 from toolkit import launchers
 
 HERE = Path(__file__).parent
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
 LIFE = """
 "$0" create -b "$1" "$2" && "$0" start "$2" || exit 1
 until "$0" state "$2" | grep -q '"status": "stopped"'; do :; done
@@ -45,8 +46,8 @@ def show(what: str, value: str, ratio: float | None, aim: str) -> None:
 def bench_nvml(work: Path, reference: str) -> None:
     """Session and getter of the driver library on 1, 8 and 64 GPUs."""
     client = work / "bench_nvml"
-    subprocess.run([sys.executable, "-m", "ziglang", "cc", "-O2", str(HERE / "bench_nvml.c"), "-ldl", "-o", str(client)],
-                   check=True)
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-O2"]
+    subprocess.run([*compiler, str(HERE / "bench_nvml.c"), "-ldl", "-o", str(client)], check=True)
     measured = {count: measure(client, library_of(work, count)) for count in (1, 8, 64)}
     eight = measured[8]
     show("NVML: load, init, count, shutdown (8 GPUs)", f"{eight['session_us']:.0f} us",
@@ -101,13 +102,13 @@ def bench_cases() -> None:
 
 def bench_container(work: Path) -> None:
     """A container with eight GPUs in jit-cdi mode against a bare one."""
-    if os.geteuid() or not shutil.which("runc", path=os.environ["PATH"] + ":/usr/sbin"):
+    if os.geteuid() or not shutil.which("runc", path=PATH):
         show("container: jit-cdi, 8 GPUs, against bare runc", "not run", None, "needs root and runc")
         return
     prefix, root = f"{work}/prefix", f"{work}/machine"
     launchers.install(prefix)
     build.build(profile.load("a100x8"), root)
-    installed = {**os.environ, "PATH": f"{prefix}:{os.environ['PATH']}:/usr/sbin:/sbin"}
+    installed = {**os.environ, "PATH": f"{prefix}:{PATH}"}
     with Machine(root, cgroup="v1") as machine:
         def run(program: str, gpus: str) -> float:
             def once() -> None:
@@ -127,7 +128,7 @@ def make_bundle(work: Path, gpus: str) -> str:
     bundle = tempfile.mkdtemp(prefix="bundle-", dir=work)
     os.makedirs(f"{bundle}/rootfs/bin")
     shutil.copy(shutil.which("busybox") or "/bin/busybox", f"{bundle}/rootfs/bin/true")
-    subprocess.run(["runc", "spec"], cwd=bundle, check=True, env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    subprocess.run([shutil.which("runc", path=PATH) or "runc", "spec"], cwd=bundle, check=True)
     with open(f"{bundle}/config.json") as f:
         spec = json.load(f)
     spec["process"].update(terminal=False, args=["/bin/true"])

@@ -29,8 +29,8 @@ def requires(*needs: str) -> None:
 
     A need is "root", "zig", or the name of a program."""
     for need in needs:
-        check = NEEDS.get(need, lambda: shutil.which(need, path=os.environ["PATH"] + ":/usr/sbin:/sbin"))
-        if not check():
+        check = NEEDS.get(need)
+        if not (check() if check else shutil.which(need, path=os.environ["PATH"] + ":/usr/sbin:/sbin")):
             reason = f"needs {need}"
             if os.environ.get("CI"):
                 pytest.fail(f"{reason}; under CI a skip is a failure")
