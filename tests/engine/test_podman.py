@@ -1,0 +1,65 @@
+"""Podman, unmodified, on an emulated host: the toolkit as its runtime, in each mode."""
+
+import os
+import subprocess
+
+import pytest
+
+from nvsim import build, profile
+from nvsim.machine import Machine
+from scenarios import images
+from toolkit import launchers
+
+pytestmark = pytest.mark.engine
+
+CONF = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "none"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+"""
+STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{0}/graph"\nrunroot = "{0}/runroot"\n'
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory):
+    """`podman(mode, …)` runs a debian-like image with GPU 2 through nvidia-container-runtime in that mode."""
+    from conftest import requires
+
+    requires("root", "podman", "runc")
+    work = tmp_path_factory.mktemp("podman")
+    build.build(profile.load("a100x8"), str(work / "root"))
+    launchers.install(str(work / "bin"))
+    image = images.Store(str(work / "images")).get(None, "debian", "test").path
+    (work / "containers.conf").write_text(CONF)
+    (work / "storage.conf").write_text(STORAGE.format(work))
+    (work / "nvidia-container-runtime").mkdir()
+    environment = {**os.environ, "PATH": f"{work}/bin:{os.environ['PATH']}:/usr/sbin:/sbin",
+                   "CONTAINERS_CONF": f"{work}/containers.conf", "CONTAINERS_STORAGE_CONF": f"{work}/storage.conf"}
+
+    def run(mode, *command):
+        config = work / "nvidia-container-runtime" / f"{mode}.toml"
+        config.write_text(f'[nvidia-container-runtime]\nmode = "{mode}"\n')
+        own = {**environment, "NVIDIA_CTK_CONFIG_FILE_PATH": str(config)}
+        with Machine(str(work / "root"), cgroup="v1") as machine:
+            if mode == "cdi":
+                made = machine.run(["nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml"], env=own)
+                assert made.returncode == 0, made.stderr
+            return machine.run(
+                ["podman", "run", "--rm", "--runtime", f"{work}/bin/nvidia-container-runtime",
+                 "-e", "NVIDIA_VISIBLE_DEVICES=2", "--rootfs", f"{image}:O", *command], env=own, timeout=120)
+
+    yield run
+    subprocess.run(["podman", "system", "reset", "--force"], env=environment, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("mode", ["legacy", "cdi", "jit-cdi"])
+def test_a_podman_container_sees_the_one_gpu_that_it_asked_for(podman, mode):
+    seen = podman(mode, "nvidia-smi", "-L")
+    assert seen.returncode == 0, seen.stderr
+    assert seen.stdout.count("GPU-") == 1
+    nodes = podman(mode, "sh", "-c", "echo /dev/nvidia[0-9]")
+    assert nodes.stdout.split() == ["/dev/nvidia2"]
