@@ -219,8 +219,9 @@ class _Site:
                 os.symlink(op.target, name, dir_fd=self._folder)
             case ops.Dir():
                 os.mkdir(name, 0o755, dir_fd=self._folder)
-                if op.mode != 0o755 or 0o755 & self._umask:
-                    self._late.append((op.path, op.mode))
+                mode = op.mode | (stat.S_IWUSR if os.geteuid() else 0)  # an ordinary user must be able to rm -r it
+                if mode != 0o755 or 0o755 & self._umask:
+                    self._late.append((op.path, mode))
             case ops.File():
                 self._write(name, op.data, op.mode, op.size)
             case ops.Library():

@@ -138,3 +138,16 @@ def test_a_file_system_without_room_leaves_nothing(tmp_path: Path, requires: Cal
 def test_nodes_that_must_be_real_are_refused_with_a_hint_where_they_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(NvsimError):
         build.build(kernel_only(), str(tmp_path / "missing" / "host"), nodes=True)
+
+
+def test_an_ordinary_user_can_remove_what_was_built_with_rm() -> None:
+    wanted = profile.load("t4x1")
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
+        os.chmod(folder, 0o777)
+        child = os.fork()  # what it needs is imported: other users may be unable to read this interpreter's files
+        if child == 0:
+            os.setuid(65534)
+            build.build(wanted, f"{folder}/host")
+            os._exit(subprocess.call(["rm", "-r", f"{folder}/host"]))
+        assert os.waitpid(child, 0)[1] == 0
+        assert os.listdir(folder) == []
