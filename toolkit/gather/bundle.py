@@ -2,9 +2,12 @@
 
 import json
 import os
-from typing import Any
 
 from toolkit.errors import SpecError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CAUSES = (  # Python's words for a syntax error → Go's, which operators know
     ("Expecting value", "looking for beginning of value"),
@@ -34,7 +37,7 @@ def read_file(path: str) -> bytes:
                         hint="the engine writes config.json into the bundle before it calls the runtime") from None
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes) -> "Any":
     """The first JSON value of a document; what follows it is ignored, bytes that are not UTF-8 become U+FFFD.
 
     Raises SpecError with the text of Go's decoder.

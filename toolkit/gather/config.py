@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from toolkit.errors import ConfigError
+from toolkit.gather.quick_config import plain_tables
 from toolkit.model.config import Config
 
 DEFAULT_PATH = "/etc/nvidia-container-runtime/config.toml"
@@ -147,7 +148,9 @@ def _text(path: str, root: str, *, required: bool) -> str | None:
 
 
 def _parsed(text: str, path: str) -> Table:
-    import tomllib  # 7 ms; a machine without the file does not pay them
+    if (plain := plain_tables(text)) is not None:
+        return plain
+    import tomllib  # 7 ms; a machine without the file, or with a plain one, does not pay them
 
     try:
         return tomllib.loads(text)

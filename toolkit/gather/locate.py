@@ -47,7 +47,7 @@ class Locator:
         self.notes: list[str] = []
         self._libraries, self._configs = library_folders, config_folders
         self._environment = dict(environment)
-        self._cached: list[tuple[str, tuple[str, ...]]] | None = None
+        self._cached: list[tuple[str, ...]] | None = None
 
     def below(self, path: str) -> str:
         """A path of the driver root as a path of the machine."""
@@ -110,14 +110,14 @@ class Locator:
         """Libraries of the ld.so.cache: a match with any link on the way to the file counts."""
         expressions = self.tree.matcher(self.below(pattern) if "/" in pattern else pattern)
         found = dict.fromkeys(
-            final
-            for final, chain in self._cache_chains()
+            self.tree.resolve(chain[-1])
+            for chain in self._cache_chains()
             if any(expressions(path if "/" in pattern else basename(path)) for path in chain)
         )
-        return tuple(found)
+        return tuple(filter(None, found))
 
-    def _cache_chains(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Each 64-bit library of the cache that exists: where its links end, and all the paths on the way."""
+    def _cache_chains(self) -> list[tuple[str, ...]]:
+        """The path of each 64-bit library of the cache, and those that its links lead to; it need not exist."""
         if self._cached is None:
             path = self.below("/etc/ld.so.cache")
             self._cached = []
@@ -130,9 +130,7 @@ class Locator:
                 self.notes.append(f"Failed to load ldcache: {e}")
                 return self._cached
             for value in dict.fromkeys(entry.path for entry in entries if entry.bits == 64):
-                chain = tuple(self.tree.chain(self.below(value)))
-                if final := self.tree.resolve(chain[-1]):
-                    self._cached.append((final, chain))
+                self._cached.append(tuple(self.tree.chain(self.below(value))))
         return self._cached
 
 
