@@ -100,6 +100,11 @@ class Case:
         """The folder of the case: one of the families of field reports."""
         return self.name.rpartition("/")[0]
 
+    @property
+    def word(self) -> str:
+        """What names this case on a command line: a case that does not come with nvsim goes by its file."""
+        return self.name if self.family else self.path + (f"@{self.mode}" if "@" in self.name else "")
+
 
 def parse(text: str | bytes, source: str, name: str = "case") -> tuple[Case, ...]:
     """The cases of one file: one, or one per mode.
@@ -237,7 +242,8 @@ def cases() -> tuple[Case, ...]:
 
 
 def select(words: tuple[str, ...]) -> tuple[Case, ...]:
-    """The cases that words name: a file, a case (with or without family and @MODE), or a report such as toolkit#48.
+    """The cases that words name: a file (with or without @MODE), a case (with or without family and @MODE), or a
+    report such as toolkit#48.
 
     Raises NvsimError for a word that names none, with the nearest name."""
     known = cases()
@@ -245,8 +251,9 @@ def select(words: tuple[str, ...]) -> tuple[Case, ...]:
         return known
     chosen: dict[str, Case] = {}
     for word in words:
-        if word.endswith((".yaml", ".yml")) and os.path.exists(word):
-            hits = load_file(word)
+        path, _, mode = word.partition("@")
+        if path.endswith((".yaml", ".yml")) and os.path.exists(path):
+            hits = tuple(case for case in load_file(path) if mode in ("", case.mode))
         else:
             hits = tuple(case for case in known if _named(case, word))
         if not hits:

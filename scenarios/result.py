@@ -33,6 +33,6 @@ class Result:
     def again(self) -> str:
         """The command line that opens this case where it failed."""
         if self.level == "spec":
-            return f"nvsim run {self.case.name} --engine spec"
+            return f"nvsim run {self.case.word} --engine spec"
         step = f" --step {self.step}" if self.step else ""
-        return f"nvsim keep {self.case.name} --engine {self.engine}{step}"
+        return f"nvsim keep {self.case.word} --engine {self.engine}{step}"

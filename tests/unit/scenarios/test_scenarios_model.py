@@ -107,3 +107,12 @@ def test_any_values_under_known_keys_give_cases_or_an_error(value: dict[str, obj
         model.parse(json.dumps(whole), "c.yaml")
     except NvsimError as e:
         assert e.message
+
+
+def test_a_case_of_ones_own_is_named_by_its_file_and_mode(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("about: mine\nhost: t4x1\nmodes: [legacy, cdi]\nsteps:\n  - run: docker run debian true\n"
+                    "    expect: {exit: 0}\n")
+    words = [case.word for case in model.select((str(path),))]
+    assert words == [f"{path}@legacy", f"{path}@cdi"]
+    assert [case.mode for case in model.select((words[1],))] == ["cdi"]
