@@ -1,5 +1,6 @@
 """How one case went on one engine."""
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -32,7 +33,8 @@ class Result:
     @property
     def again(self) -> str:
         """The command line that opens this case where it failed."""
+        word = shlex.quote(self.case.word)
         if self.level == "spec":
-            return f"nvsim run {self.case.word} --engine spec"
+            return f"nvsim run {word} --engine spec"
         step = f" --step {self.step}" if self.step else ""
-        return f"nvsim keep {self.case.word} --engine {self.engine}{step}"
+        return f"nvsim keep {word} --engine {self.engine}{step}"

@@ -70,7 +70,8 @@ def test_a_broken_expectation_fails_with_the_difference_and_the_line_that_reopen
     (tmp_path / "bad.yaml").write_text(GOOD.replace("gpus: [0]", "gpus: []"))
     done = run(tmp_path / "state", str(tmp_path / "bad.yaml"), "--engine", "runc")
     assert done.returncode == 1
-    assert "gpus: got GPU 0 (GPU-" in done.stdout and "again: nvsim keep bad --engine runc --step 1" in done.stdout
+    assert "gpus: got GPU 0 (GPU-" in done.stdout
+    assert f"again: nvsim keep {tmp_path}/bad.yaml --engine runc --step 1" in done.stdout
 
 
 def test_level_spec_needs_no_engine(tmp_path: Path, requires: Callable[..., None]) -> None:
