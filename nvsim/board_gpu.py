@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from nvsim.board_layout import array, i32, layout_of, text, u32, u64
+from nvsim.board_layout import array, i32, layout_of, text, texts, u32, u64
 
 EVENTS = 16
 LINKS = 36
 CPU_WORDS = 16
+PROCESSES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,19 @@ class Gpu:
     host_bridge: int = u32("GPUs with equal numbers share a PCIe host bridge")
     pcie_switch: int = u32("GPUs with equal numbers share a PCIe switch; 0 none")
     cpu_affinity: tuple[int, ...] = array("u64", CPU_WORDS, "bit n of word w: CPU 64 w + n is near")
+
+    # Processes: entries in any order; one with pid 0 is free
+    process_pid: tuple[int, ...] = array("u32", PROCESSES, "process id, 0 for a free entry")
+    process_kind: tuple[int, ...] = array("u32", PROCESSES, "sum of 1 compute, 2 graphics, 4 compute through MPS")
+    process_memory: tuple[int, ...] = array("u64", PROCESSES, "bytes of device memory")
+    process_gpu_instance: tuple[int, ...] = array("u32", PROCESSES, "GPU instance id, 0xFFFFFFFF outside MIG")
+    process_compute_instance: tuple[int, ...] = array("u32", PROCESSES, "compute instance id, 0xFFFFFFFF outside MIG")
+    process_sm: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the streaming multiprocessors")
+    process_memory_utilization: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the memory interface")
+    process_encoder: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the encoders")
+    process_decoder: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the decoders")
+    process_started: tuple[int, ...] = array("u64", PROCESSES, "microseconds since 1970 at which it came")
+    process_name: tuple[str, ...] = texts(PROCESSES, 64, "the program, as nvidia-smi shows it")
 
     # Events: a ring, the oldest is overwritten
     event_count: int = u64("events so far; the next goes to slot event_count % 16")

@@ -15,7 +15,8 @@ _ABSENT = {"u32": 2**32 - 1, "i32": -(2**31), "u64": 2**64 - 1}
 
 
 class Slot(NamedTuple):
-    """One field: `kind` is u32, i32, u64 or text, `length` the elements of an array or the bytes of a text, or 0."""
+    """One field: `kind` is u32, i32, u64 or text, `length` the elements of an array or the bytes of a text, or 0;
+    `texts` is how many texts there are, 0 for a single one."""
 
     name: str
     kind: str
@@ -23,18 +24,22 @@ class Slot(NamedTuple):
     offset: int
     about: str
     live: bool
+    texts: int = 0
 
     @property
     def size(self) -> int:
-        return _C[self.kind][2] * (self.length or 1)
+        return _C[self.kind][2] * (self.length or 1) * (self.texts or 1)
 
     @property
     def declaration(self) -> str:
-        """The slot in C: `uint64_t memory_total;`."""
-        return f"{_C[self.kind][0]} {self.name}{f'[{self.length}]' if self.length else ''};"
+        """The slot in C: `uint64_t memory_total;`, `char process_name[32][64];`."""
+        dimensions = "".join(f"[{n}]" for n in (self.texts, self.length) if n)
+        return f"{_C[self.kind][0]} {self.name}{dimensions};"
 
     def pack(self, value: Any) -> bytes:
         """The bytes of a value.  Raises NvsimError if the slot cannot hold it."""
+        if self.texts:
+            return self._pack_texts(value)
         if self.kind == "text":
             return self._pack_text(value)
         values = list(value) if self.length else [value]
@@ -54,14 +59,25 @@ class Slot(NamedTuple):
             raise NvsimError(f"expected a text of fewer than {self.length} bytes, got {value!r}", source=self.name)
         return data.ljust(self.length, b"\0")
 
+    def _pack_texts(self, value: Any) -> bytes:
+        values = list(value)
+        if len(values) > self.texts:
+            raise NvsimError(f"{len(values)} texts where {self.texts} fit", source=self.name)
+        return b"".join(map(self._pack_text, values)).ljust(self.size, b"\0")
+
     def unpack(self, data: bytes) -> Any:
         """The value in a record's bytes; arrays are tuples."""
+        if self.texts:
+            return tuple(self._text(data, self.offset + i * self.length) for i in range(self.texts))
         if self.kind == "text":
-            return data[self.offset:self.offset + self.length].split(b"\0")[0].decode(errors="replace")
+            return self._text(data, self.offset)
         found = struct.unpack_from(f"<{self.length or 1}{_C[self.kind][1]}", data, self.offset)
         if self.length:
             return found
         return None if found[0] == _ABSENT[self.kind] else found[0]
+
+    def _text(self, data: bytes, offset: int) -> str:
+        return data[offset:offset + self.length].split(b"\0")[0].decode(errors="replace")
 
 
 class Layout(NamedTuple):
@@ -111,17 +127,22 @@ def array(kind: str, count: int, about: str, *, live: bool = False) -> Any:
     return _field(kind, count, about, (0,) * count, live)
 
 
+def texts(count: int, size: int, about: str, *, live: bool = False) -> Any:
+    """`count` UTF-8 texts of fewer than `size` bytes each; in writing, missing ones are empty."""
+    return _field("text", size, about, ("",) * count, live, count)
+
+
 def layout_of(cls: Any) -> Layout:
     """The layout of a dataclass whose fields were declared with the functions above."""
     slots, offset = [], 0
     for f in dataclasses.fields(cls):
-        kind, count, about, live = (f.metadata[k] for k in ("kind", "count", "about", "live"))
-        align = _C[kind][2]
+        align = _C[f.metadata["kind"]][2]
         offset = (offset + align - 1) // align * align
-        slots.append(Slot(name=f.name, kind=kind, length=count, offset=offset, about=about, live=live))
+        slots.append(Slot(name=f.name, offset=offset, **f.metadata))
         offset += slots[-1].size
     return Layout(slots=tuple(slots), size=(offset + 7) // 8 * 8)
 
 
-def _field(kind: str, count: int, about: str, default: Any, live: bool) -> Any:
-    return dataclasses.field(default=default, metadata={"kind": kind, "count": count, "about": about, "live": live})
+def _field(kind: str, length: int, about: str, default: Any, live: bool, texts: int = 0) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind, "length": length, "about": about, "live": live,
+                                                        "texts": texts})

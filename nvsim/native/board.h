@@ -153,6 +153,17 @@ struct nvsim_gpu {
     uint32_t host_bridge; /* GPUs with equal numbers share a PCIe host bridge */
     uint32_t pcie_switch; /* GPUs with equal numbers share a PCIe switch; 0 none */
     uint64_t cpu_affinity[16]; /* bit n of word w: CPU 64 w + n is near */
+    uint32_t process_pid[32]; /* process id, 0 for a free entry */
+    uint32_t process_kind[32]; /* sum of 1 compute, 2 graphics, 4 compute through MPS */
+    uint64_t process_memory[32]; /* bytes of device memory */
+    uint32_t process_gpu_instance[32]; /* GPU instance id, 0xFFFFFFFF outside MIG */
+    uint32_t process_compute_instance[32]; /* compute instance id, 0xFFFFFFFF outside MIG */
+    uint32_t process_sm[32]; /* percent of time on the streaming multiprocessors */
+    uint32_t process_memory_utilization[32]; /* percent of time on the memory interface */
+    uint32_t process_encoder[32]; /* percent of time on the encoders */
+    uint32_t process_decoder[32]; /* percent of time on the decoders */
+    uint64_t process_started[32]; /* microseconds since 1970 at which it came */
+    char process_name[32][64]; /* the program, as nvidia-smi shows it */
     uint64_t event_count; /* events so far; the next goes to slot event_count % 16 */
     uint64_t event_type[16]; /* nvmlEventType* */
     uint64_t event_data[16]; /* Xid number for nvmlEventTypeXidCriticalError */

@@ -32,7 +32,7 @@ TARGETS = (
         sources=("nvml/*.c",),
         triple="linux-gnu.2.17",
         flags=("-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname,libnvidia-ml.so.1", "-Wl,-z,now", "-s",
-               "-Wl,--version-script=" + str(HERE / "nvml" / "exports.map"), "-lpthread"),
+               "-Wl,--version-script=" + str(HERE / "nvml" / "exports.map"), "-lpthread", "-ldl"),
     ),
     Target(name="nvidia-smi", sources=("smi/*.c",), triple="linux-gnu.2.17", flags=("-ldl", "-s")),
     Target(name="nvsim-probe", sources=("probe/*.c",), triple="linux-musl", flags=("-static", "-s")),

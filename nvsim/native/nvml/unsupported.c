@@ -1,12 +1,10 @@
 /* Every function that no other file defines: it checks its arguments in their order, and then is not supported.
  * unsupported.inc is written by nvsim/native/generate.py. */
-#include <unistd.h>
+#include "change.h"
 
-#include "internal.h"
-
-/* Changing a GPU needs root. */
+/* Changing a GPU needs the right to administer. */
 #define ROOT                             \
-    if (geteuid())                       \
+    if (administrator())                 \
         return NVML_ERROR_NO_PERMISSION;
 #define DEVICE(device)                                     \
     {                                                      \

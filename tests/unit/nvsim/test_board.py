@@ -130,3 +130,18 @@ def test_any_bytes_instead_of_a_library_give_an_error_that_names_the_file(tmp_pa
 def test_a_missing_library_is_an_error_that_names_it():
     with pytest.raises(NvsimError, match="No such file"):
         board.update("/nowhere/libnvidia-ml.so", 0, temperature=1)
+
+
+def test_a_list_of_texts_is_filled_up_with_empty_ones(library):
+    board.write(library, host(1))
+    board.write(library, board.Board(driver_version="550.54.15", cuda_version="12.4",
+                                     gpus=(gpu(0, process_pid=(7, 9), process_name=("python3", "ollama")),)))
+    found = board.read(library).gpus[0]
+    assert found.process_name[:3] == ("python3", "ollama", "") and len(found.process_name) == len(found.process_pid)
+
+
+@pytest.mark.parametrize("names", [("x" * 64,), ("a",) * 33])
+def test_texts_that_do_not_fit_are_refused(library, names):
+    with pytest.raises(NvsimError, match="64 bytes|32 fit"):
+        board.write(library, board.Board(driver_version="550.54.15", cuda_version="12.4",
+                                         gpus=(gpu(0, process_name=names),)))
