@@ -29,7 +29,7 @@ class Target:
 TARGETS = (
     Target(
         name="libnvidia-ml.so",
-        sources=("nvml/*.c",),
+        sources=("nvml/*.c", "board/*.c"),
         triple="linux-gnu.2.17",
         flags=("-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname,libnvidia-ml.so.1", "-Wl,-z,now", "-s",
                "-Wl,--version-script=" + str(HERE / "nvml" / "exports.map"), "-lpthread", "-ldl"),

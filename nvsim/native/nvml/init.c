@@ -3,12 +3,10 @@
  * Like the driver, the library looks at the device nodes when it is initialised and not again: a process that is
  * already initialised goes on when its rule in the device cgroup is taken away, and a new one fails
  * (NVIDIA/nvidia-container-toolkit#48). */
-#include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
 #include <unistd.h>
 
+#include "board/host.h"
 #include "internal.h"
 
 uint64_t nvsim_session;
@@ -38,74 +36,21 @@ static void release(void)
     __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
-/* 0 if the node is there and may be opened, else the errno.  ENXIO is a node that may be opened on a kernel without
- * the driver, which is what an emulated host is; EROFS a placeholder file in a read-only tree. */
-static int try_open(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && errno != EACCES)
-        return errno == ENXIO || errno == ENODEV || errno == EROFS ? 0 : errno;
-    if (fd < 0)
-        return EACCES;
-    close(fd);
-    return 0;
-}
-
-static int node(const char *name, int minor)
-{
-    const char *root = nvsim_board.header.dev_root;
-    int length = (int)strnlen(root, sizeof nvsim_board.header.dev_root);
-    char path[sizeof nvsim_board.header.dev_root + 32];
-    while (length && root[length - 1] == '/')
-        length--;
-    if (minor < 0)
-        snprintf(path, sizeof path, "%.*s/dev/%s", length, root, name);
-    else
-        snprintf(path, sizeof path, "%.*s/dev/%s%d", length, root, name, minor);
-    return try_open(path);
-}
-
 /* Whether the driver answers at all. */
 static nvmlReturn_t driver(void)
 {
-    const struct nvsim_header *header = &nvsim_board.header;
-    if (!LOAD(header->driver_loaded))
-        return NVML_ERROR_DRIVER_NOT_LOADED;
-    switch (node("nvidiactl", -1)) {
-    case 0:
-        break;
-    case EPERM: /* the device cgroup: "Failed to initialize NVML: Unknown Error" */
+    switch (nvsim_driver()) {
+    case NVSIM_DRIVER_ANSWERS:
+        return NVML_SUCCESS;
+    case NVSIM_DRIVER_DENIED: /* "Failed to initialize NVML: Unknown Error" */
         return NVML_ERROR_UNKNOWN;
-    case EACCES: /* the mode of the file */
+    case NVSIM_DRIVER_FORBIDDEN:
         return NVML_ERROR_NO_PERMISSION;
+    case NVSIM_DRIVER_MISMATCH:
+        return NVML_ERROR_LIB_RM_VERSION_MISMATCH;
     default:
         return NVML_ERROR_DRIVER_NOT_LOADED;
     }
-    if (strncmp(header->kernel_version, header->driver_version, sizeof header->driver_version))
-        return NVML_ERROR_LIB_RM_VERSION_MISMATCH;
-    return NVML_SUCCESS;
-}
-
-static uint64_t pci_order(unsigned place)
-{
-    const struct nvsim_gpu *gpu = copy_of(&nvsim_board.slots[place]);
-    return (uint64_t)gpu->pci_domain << 32 | gpu->pci_bus << 8 | gpu->pci_device;
-}
-
-/* Fills nvsim_visible with the GPUs whose node may be opened, in PCI bus order; how many. */
-static unsigned find_gpus(void)
-{
-    unsigned count = 0, present = LOAD(nvsim_board.header.gpu_count);
-    for (unsigned place = 0; place < present && place < NVSIM_BOARD_CAPACITY; place++) {
-        unsigned slot = count;
-        if (node("nvidia", (int)copy_of(&nvsim_board.slots[place])->minor))
-            continue;
-        for (; slot && pci_order(nvsim_visible[slot - 1]) > pci_order(place); slot--)
-            nvsim_visible[slot] = nvsim_visible[slot - 1];
-        nvsim_visible[slot] = (uint8_t)place;
-        count++;
-    }
-    return count;
 }
 
 static nvmlReturn_t initialise(unsigned flags)
@@ -113,7 +58,7 @@ static nvmlReturn_t initialise(unsigned flags)
     nvmlReturn_t result = driver();
     if (result)
         return result;
-    unsigned count = flags & NVML_INIT_FLAG_NO_GPUS ? 0 : find_gpus();
+    unsigned count = flags & NVML_INIT_FLAG_NO_GPUS ? 0 : nvsim_find_gpus(nvsim_visible);
     generation = (generation + 1) & 0xFFFFFFFF;
     __atomic_store_n(&nvsim_session, generation << 8 | count, __ATOMIC_RELEASE);
     return NVML_SUCCESS;

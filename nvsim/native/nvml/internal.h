@@ -9,18 +9,13 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "board.h"
+#include "board/read.h"
 #include "nvml_api.h"
-
-/* The section that nvsim.board writes to from outside: never fold its initial values into code. */
-extern const struct nvsim_board nvsim_board __attribute__((visibility("hidden")));
 
 /* Non-zero while initialised: generation << 8 | number of visible GPUs. */
 extern uint64_t nvsim_session __attribute__((visibility("hidden")));
 /* Place on the board of each visible GPU, in PCI bus order. */
 extern uint8_t nvsim_visible[NVSIM_BOARD_CAPACITY] __attribute__((visibility("hidden")));
-
-#define LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
 
 /* A handle is (generation << 8 | index + 1) << 4: never dereferenced, and unknown after a shutdown. */
 static inline nvmlDevice_t handle_of(unsigned index)
@@ -47,21 +42,9 @@ static inline nvmlReturn_t index_of(nvmlDevice_t device, unsigned *index)
     return NVML_SUCCESS;
 }
 
-/* The copy of a GPU that counts now.  What can change of it is for READING below. */
-static inline const struct nvsim_gpu *copy_of(const struct nvsim_slot *slot)
-{
-    return &slot->copies[__atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE) & 1];
-}
-
 static inline const struct nvsim_gpu *gpu_at(unsigned index)
 {
     return copy_of(&nvsim_board.slots[LOAD(nvsim_visible[index]) % NVSIM_BOARD_CAPACITY]);
-}
-
-/* Where a copy lies: two copies of one slot are the same GPU. */
-static inline const struct nvsim_slot *slot_of(const struct nvsim_gpu *gpu)
-{
-    return &nvsim_board.slots[((uintptr_t)gpu - (uintptr_t)nvsim_board.slots) / sizeof(struct nvsim_slot)];
 }
 
 /* The GPU of a handle.  `pointers`: whether every output pointer of the call is set. */
@@ -85,29 +68,6 @@ static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struc
             return result_;                                     \
     }
 
-/* `READING(gpu) { … }` points `gpu` at the copy that counts, and runs its body again if another one counts by then:
- * what the body reads belongs together.  A writer that is at work, or was killed, stops nobody. */
-struct reading {
-    const struct nvsim_slot *slot;
-    const struct nvsim_gpu **gpu;
-    uint32_t generation;
-    int done;
-};
-
-static inline int reading_again(struct reading *r)
-{
-    if (r->done) {
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (LOAD(r->slot->generation) == r->generation)
-            return 0;
-    }
-    r->done = 1;
-    r->generation = __atomic_load_n(&r->slot->generation, __ATOMIC_ACQUIRE);
-    *r->gpu = &r->slot->copies[r->generation & 1];
-    return 1;
-}
-
-#define READING(gpu) for (struct reading r_ = {slot_of(gpu), &(gpu), 0, 0}; reading_again(&r_);)
 /* A value by its offset in the record. */
 #define AT(name) offsetof(struct nvsim_gpu, name)
 #define VALUE_AT(type, gpu, offset) LOAD(*(const type *)((const char *)(gpu) + (offset)))

@@ -1,6 +1,6 @@
 /* The board itself.  Alone in its file, so that no reader sees the values that it is compiled with; read-only and
  * without relocations, so that its pages stay the file's own and a later pwrite to the file shows. */
-#include "internal.h"
+#include "board/read.h"
 
 __attribute__((section(NVSIM_BOARD_SECTION), aligned(4096), used)) const struct nvsim_board nvsim_board = {
     .header = {.magic = NVSIM_BOARD_MAGIC,

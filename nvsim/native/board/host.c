@@ -1,0 +1,76 @@
+/* Asks the device nodes what this process may see. */
+#include "board/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ENXIO is a node that may be opened on a kernel without the driver, which is what an emulated host is; EROFS a
+ * placeholder file in a read-only tree. */
+static int try_open(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && errno != EACCES)
+        return errno == ENXIO || errno == ENODEV || errno == EROFS ? 0 : errno;
+    if (fd < 0)
+        return EACCES;
+    close(fd);
+    return 0;
+}
+
+int nvsim_node(const char *name, int minor)
+{
+    const char *root = nvsim_board.header.dev_root;
+    int length = (int)strnlen(root, sizeof nvsim_board.header.dev_root);
+    char path[sizeof nvsim_board.header.dev_root + 32];
+    while (length && root[length - 1] == '/')
+        length--;
+    if (minor < 0)
+        snprintf(path, sizeof path, "%.*s/dev/%s", length, root, name);
+    else
+        snprintf(path, sizeof path, "%.*s/dev/%s%d", length, root, name, minor);
+    return try_open(path);
+}
+
+enum nvsim_driver nvsim_driver(void)
+{
+    const struct nvsim_header *header = &nvsim_board.header;
+    if (!LOAD(header->driver_loaded))
+        return NVSIM_DRIVER_ABSENT;
+    switch (nvsim_node("nvidiactl", -1)) {
+    case 0:
+        break;
+    case EPERM:
+        return NVSIM_DRIVER_DENIED;
+    case EACCES:
+        return NVSIM_DRIVER_FORBIDDEN;
+    default:
+        return NVSIM_DRIVER_ABSENT;
+    }
+    if (strncmp(header->kernel_version, header->driver_version, sizeof header->driver_version))
+        return NVSIM_DRIVER_MISMATCH;
+    return NVSIM_DRIVER_ANSWERS;
+}
+
+static uint64_t pci_order(unsigned place)
+{
+    const struct nvsim_gpu *gpu = copy_of(&nvsim_board.slots[place]);
+    return (uint64_t)gpu->pci_domain << 32 | gpu->pci_bus << 8 | gpu->pci_device;
+}
+
+unsigned nvsim_find_gpus(uint8_t places[NVSIM_BOARD_CAPACITY])
+{
+    unsigned count = 0, present = LOAD(nvsim_board.header.gpu_count);
+    for (unsigned place = 0; place < present && place < NVSIM_BOARD_CAPACITY; place++) {
+        unsigned slot = count;
+        if (nvsim_node("nvidia", (int)copy_of(&nvsim_board.slots[place])->minor))
+            continue;
+        for (; slot && pci_order(places[slot - 1]) > pci_order(place); slot--)
+            places[slot] = places[slot - 1];
+        places[slot] = (uint8_t)place;
+        count++;
+    }
+    return count;
+}

@@ -1,0 +1,24 @@
+/* What a process may see of the host: visibility follows the device nodes (DESIGN D4). */
+#ifndef NVSIM_BOARD_HOST_H
+#define NVSIM_BOARD_HOST_H
+
+#include "board/read.h"
+
+/* Whether the driver answers a process at all. */
+enum nvsim_driver {
+    NVSIM_DRIVER_ANSWERS,
+    NVSIM_DRIVER_ABSENT,    /* no kernel modules, or no /dev/nvidiactl */
+    NVSIM_DRIVER_DENIED,    /* the device cgroup denies /dev/nvidiactl */
+    NVSIM_DRIVER_FORBIDDEN, /* the mode of /dev/nvidiactl does */
+    NVSIM_DRIVER_MISMATCH,  /* this library and the kernel modules are of different versions */
+};
+
+enum nvsim_driver nvsim_driver(void) __attribute__((visibility("hidden")));
+
+/* 0 if /dev/NAME (with a number at its end unless `minor` is negative) is there and may be opened, else the errno. */
+int nvsim_node(const char *name, int minor) __attribute__((visibility("hidden")));
+
+/* Fills `places` with the GPUs whose node may be opened, in PCI bus order, by their place on the board; how many. */
+unsigned nvsim_find_gpus(uint8_t places[NVSIM_BOARD_CAPACITY]) __attribute__((visibility("hidden")));
+
+#endif
