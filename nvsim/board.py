@@ -13,16 +13,18 @@ import fcntl
 import os
 import re
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from nvsim.board_gpu import COPIES, EVENTS, RECORD, SLOT_SIZE, Gpu
 from nvsim.board_layout import Layout, layout_of, text, u32
+from nvsim.board_processes import consequences
 from nvsim.errors import NvsimError
 
 __all__ = ["CAPACITY", "FORMAT", "HEADER", "MAGIC", "RECORD", "SECTION", "SETTABLE", "Board", "Gpu", "Header", "Layout",
-           "push_event", "read", "update", "update_header", "write"]
+           "edit", "push_event", "read", "update", "update_header", "write"]
 
 MAGIC = b"NVSIMBRD"
 FORMAT = 1
@@ -113,6 +115,15 @@ def update(path: str, gpu_index: int, **changes: Any) -> None:
         _change(fd, _slot(fd, start, gpu_index, path), changes)
 
 
+def edit(path: str, gpu_index: int, change: Callable[[Gpu], Mapping[str, Any]]) -> None:
+    """Changes a GPU by what it is now: `change` gets the record and gives the new values of some of its fields.
+
+    No other writer comes between.  Any field may change, also one that is not live.  Raises NvsimError as `update`."""
+    with _opened(path) as (fd, start):
+        slot = _slot(fd, start, gpu_index, path)
+        _change(fd, slot, dict(change(Gpu(**_record(fd, slot)[1]))))
+
+
 def update_header(path: str, **changes: Any) -> None:
     """Changes driver_loaded or kernel_version: a driver that is unloaded, or replaced under running programs.
 
@@ -151,6 +162,7 @@ def _record(fd: int, slot: int) -> tuple[int, dict[str, Any]]:
 def _change(fd: int, slot: int, changes: dict[str, Any]) -> None:
     """Fills the copy of the next generation, and makes it count."""
     generation, values = _record(fd, slot)
+    changes = consequences(values, changes, time.time_ns() // 1000) | changes
     following = (generation + 1) & 0xFFFFFFFF
     _pwrite(fd, RECORD.pack(values | changes), slot + COPIES + (following & 1) * RECORD.size)
     _pwrite(fd, struct.pack("<I", following), slot)

@@ -8,6 +8,7 @@ EVENTS = 16
 LINKS = 36
 CPU_WORDS = 16
 PROCESSES = 32
+ACCOUNTED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +188,20 @@ class Gpu:
     process_memory_utilization: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the memory interface")
     process_encoder: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the encoders")
     process_decoder: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the decoders")
+    process_jpeg: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the JPEG engines")
+    process_ofa: tuple[int, ...] = array("u32", PROCESSES, "percent of time on the optical flow accelerators")
     process_started: tuple[int, ...] = array("u64", PROCESSES, "microseconds since 1970 at which it came")
     process_name: tuple[str, ...] = texts(PROCESSES, 64, "the program, as nvidia-smi shows it")
+
+    # Accounting: processes that ended while its mode was on, a ring; those that run are in the table above
+    accounting_since: int = u64("microseconds since 1970 at which the mode was turned on: it counts who came later")
+    accounted_count: int = u64("processes so far; the next goes to slot accounted_count % 64")
+    accounted_pid: tuple[int, ...] = array("u32", ACCOUNTED, "process id")
+    accounted_sm: tuple[int, ...] = array("u32", ACCOUNTED, "percent of its time on the streaming multiprocessors")
+    accounted_memory_utilization: tuple[int, ...] = array("u32", ACCOUNTED, "percent of its time on memory")
+    accounted_memory: tuple[int, ...] = array("u64", ACCOUNTED, "most bytes of device memory")
+    accounted_started: tuple[int, ...] = array("u64", ACCOUNTED, "microseconds since 1970 at which it came")
+    accounted_time: tuple[int, ...] = array("u64", ACCOUNTED, "milliseconds that it ran")
 
     # Events: a ring, the oldest is overwritten
     event_count: int = u64("events so far; the next goes to slot event_count % 16")

@@ -162,8 +162,18 @@ struct nvsim_gpu {
     uint32_t process_memory_utilization[32]; /* percent of time on the memory interface */
     uint32_t process_encoder[32]; /* percent of time on the encoders */
     uint32_t process_decoder[32]; /* percent of time on the decoders */
+    uint32_t process_jpeg[32]; /* percent of time on the JPEG engines */
+    uint32_t process_ofa[32]; /* percent of time on the optical flow accelerators */
     uint64_t process_started[32]; /* microseconds since 1970 at which it came */
     char process_name[32][64]; /* the program, as nvidia-smi shows it */
+    uint64_t accounting_since; /* microseconds since 1970 at which the mode was turned on: it counts who came later */
+    uint64_t accounted_count; /* processes so far; the next goes to slot accounted_count % 64 */
+    uint32_t accounted_pid[64]; /* process id */
+    uint32_t accounted_sm[64]; /* percent of its time on the streaming multiprocessors */
+    uint32_t accounted_memory_utilization[64]; /* percent of its time on memory */
+    uint64_t accounted_memory[64]; /* most bytes of device memory */
+    uint64_t accounted_started[64]; /* microseconds since 1970 at which it came */
+    uint64_t accounted_time[64]; /* milliseconds that it ran */
     uint64_t event_count; /* events so far; the next goes to slot event_count % 16 */
     uint64_t event_type[16]; /* nvmlEventType* */
     uint64_t event_data[16]; /* Xid number for nvmlEventTypeXidCriticalError */

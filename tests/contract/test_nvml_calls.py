@@ -3,76 +3,26 @@
 import ctypes
 import errno
 import os
-import shutil
 import subprocess
 import sys
 import threading
 
 import pytest
+from nvml_host import A100, UUID, Host, handle, number, text
 
 from nvsim import board
 from nvsim.board_gpu import COPIES
 from nvsim.models import MIB, board_gpu
 from nvsim.native import generate
-from nvsim.native.compile import HERE, compile_all
+from nvsim.native.compile import HERE
 
-UUID = "GPU-00000000-0000-0000-0000-{:012x}"
-A100 = "A100-SXM4-40GB"
 WITHOUT_INIT = {"nvmlErrorString", "nvmlInternalGetExportTable", "nvmlSystemGetNVMLVersion", "nvmlShutdown", "nvmlInit",
                 "nvmlInit_v2", "nvmlInitWithFlags"}
-
-
-class Host:
-    """A driver library with a dev folder of placeholders beside it."""
-
-    def __init__(self, root, models, **changes):
-        self.root, self.path = str(root), f"{root}/libnvidia-ml.so.1"
-        shutil.copy(compile_all("libnvidia-ml.so")[0], self.path)
-        gpus = tuple(board_gpu(m, index=i, minor=i, uuid=UUID.format(i), bus_id=f"0000:{i + 1:02x}:00.0",
-                               serial=f"16500000000{i:02}", numa_node=i // 4) for i, m in enumerate(models))
-        self.board = board.Board(**{"driver_version": "550.54.15", "cuda_version": "12.4", "dev_root": self.root,
-                                    "gpus": gpus, **changes})
-        board.write(self.path, self.board)
-        os.makedirs(f"{root}/dev", exist_ok=True)
-        for name in ("nvidiactl", *(f"nvidia{gpu.minor}" for gpu in self.board.gpus)):
-            open(f"{root}/dev/{name}", "w").close()
-
-    def without(self, *names):
-        for name in names:
-            os.unlink(f"{self.root}/dev/{name}")
-        return self
-
-    def library(self):
-        return ctypes.CDLL(self.path)
-
-    def run(self, code, **env):
-        """stdout of Python code in a process whose loader finds this library."""
-        return subprocess.run([sys.executable, "-c", code], env={**os.environ, "LD_LIBRARY_PATH": self.root, **env},
-                              capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 @pytest.fixture
 def host(tmp_path):
     return lambda *models, **changes: Host(tmp_path, models, **changes)
-
-
-def handle(lib, index=0):
-    device = ctypes.c_void_p()
-    assert lib.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == 0
-    return device
-
-
-def number(lib, function, device, *arguments):
-    """A 32-bit answer, or the negative return code."""
-    value = ctypes.c_uint()
-    code = getattr(lib, function)(device, *arguments, ctypes.byref(value))
-    return value.value if code == 0 else -code
-
-
-def text(lib, function, *arguments, size=96):
-    buffer = ctypes.create_string_buffer(size)
-    code = getattr(lib, function)(*arguments, buffer, size)
-    return buffer.value.decode() if code == 0 else -code
 
 
 def count(lib):

@@ -1,8 +1,6 @@
 /* The table of unnamed functions that NVIDIA's nvidia-smi asks for before anything else.  Slot numbers and behaviour
  * are black-box observations of nvidia-smi 470 to 555; unused slots hold a function that touches nothing. */
-#include <stdio.h>
-
-#include "internal.h"
+#include "processes.h"
 
 enum { SLOTS = 256 };
 
@@ -40,12 +38,51 @@ static int enforced_limit(nvmlDevice_t device, unsigned *milliwatt)
     return nvmlDeviceGetEnforcedPowerLimit(device, milliwatt);
 }
 
-static int processes(nvmlDevice_t device, unsigned *count, void *entries)
+/* An entry of the lists below. */
+struct named_process {
+    unsigned pid;
+    unsigned long long memory;
+    unsigned gpu_instance, compute_instance;
+    unsigned long long protected_memory;
+    char name[4096];
+};
+
+static void write_named(void *entries, unsigned place, const struct nvsim_gpu *gpu, unsigned i)
 {
-    (void)entries;
-    GPU_OR_RETURN(gpu, device, count != NULL);
-    *count = 0;
+    struct named_process *entry = (struct named_process *)entries + place;
+    entry->pid = LOAD(gpu->process_pid[i]);
+    entry->memory = LOAD(gpu->process_memory[i]);
+    entry->gpu_instance = LOAD(gpu->process_gpu_instance[i]);
+    entry->compute_instance = LOAD(gpu->process_compute_instance[i]);
+    entry->protected_memory = 0;
+    memcpy(entry->name, gpu->process_name[i], sizeof gpu->process_name[i]);
+    entry->name[sizeof gpu->process_name[i] - 1] = '\0';
+}
+
+/* Callers take nothing but success: with too little room they get as many as fit. */
+static int fitting(nvmlDevice_t device, uint32_t kinds, unsigned *count, void *entries)
+{
+    unsigned room = count && entries ? *count : 0;
+    nvmlReturn_t result = list_processes(device, kinds, count, entries, write_named);
+    if (result != NVML_ERROR_INSUFFICIENT_SIZE)
+        return (int)result;
+    *count = room;
     return NVML_SUCCESS;
+}
+
+static int compute_processes(nvmlDevice_t device, unsigned *count, void *entries)
+{
+    return fitting(device, COMPUTE_PROCESSES, count, entries);
+}
+
+static int mps_processes(nvmlDevice_t device, unsigned *count, void *entries)
+{
+    return fitting(device, MPS_PROCESSES, count, entries);
+}
+
+static int graphics_processes(nvmlDevice_t device, unsigned *count, void *entries)
+{
+    return fitting(device, GRAPHICS_PROCESSES, count, entries);
 }
 
 static int gpu_part_number(nvmlDevice_t device, char *text, unsigned length)
@@ -71,9 +108,9 @@ static int addressing_mode(nvmlDevice_t device, unsigned *mode)
 /* Functions of different types share the table; callers know which is which. */
 #define SLOT(function) ((void (*)(void))(function))
 static void (*table[SLOTS])(void) = {
-    [72] = SLOT(monitoring),       [81] = SLOT(bus_id),           [108] = SLOT(enforced_limit),
-    [145] = SLOT(process_samples), [213] = SLOT(processes),       [214] = SLOT(processes),
-    [215] = SLOT(processes),       [231] = SLOT(gpu_part_number), [240] = SLOT(temperature_margin),
+    [72] = SLOT(monitoring),         [81] = SLOT(bus_id),               [108] = SLOT(enforced_limit),
+    [145] = SLOT(process_samples),   [213] = SLOT(compute_processes),   [214] = SLOT(mps_processes),
+    [215] = SLOT(graphics_processes), [231] = SLOT(gpu_part_number),    [240] = SLOT(temperature_margin),
     [242] = SLOT(addressing_mode),
 };
 

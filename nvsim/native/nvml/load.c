@@ -1,4 +1,4 @@
-/* Utilisation, samples, processes, accounting, and the sessions of encoder and frame-buffer capture. */
+/* Utilisation, samples, and the sessions of encoder and frame-buffer capture. */
 #include <time.h>
 
 #include "internal.h"
@@ -87,48 +87,9 @@ nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, 
     return NVML_SUCCESS;
 }
 
-/* No process runs on an emulated GPU. */
-GET_EMPTY(nvmlDeviceGetComputeRunningProcesses, nvmlProcessInfo_v1_t)
-GET_EMPTY(nvmlDeviceGetComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
-GET_EMPTY(nvmlDeviceGetComputeRunningProcesses_v3, nvmlProcessInfo_t)
-GET_EMPTY(nvmlDeviceGetGraphicsRunningProcesses, nvmlProcessInfo_v1_t)
-GET_EMPTY(nvmlDeviceGetGraphicsRunningProcesses_v2, nvmlProcessInfo_v2_t)
-GET_EMPTY(nvmlDeviceGetGraphicsRunningProcesses_v3, nvmlProcessInfo_t)
-GET_EMPTY(nvmlDeviceGetMPSComputeRunningProcesses, nvmlProcessInfo_v1_t)
-GET_EMPTY(nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlProcessInfo_v2_t)
-GET_EMPTY(nvmlDeviceGetMPSComputeRunningProcesses_v3, nvmlProcessInfo_t)
+/* Nobody encodes or captures on an emulated GPU. */
 GET_EMPTY(nvmlDeviceGetEncoderSessions, nvmlEncoderSessionInfo_t)
 GET_EMPTY(nvmlDeviceGetFBCSessions, nvmlFBCSessionInfo_t)
-GET_EMPTY(nvmlDeviceGetAccountingPids, unsigned int)
-
-nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *plist)
-{
-    GPU_OR_RETURN(gpu, device, plist != NULL);
-    KNOWN_VERSION(plist, NVSIM_VERSION_nvmlProcessDetailList_v1_t);
-    plist->numProcArrayEntries = 0;
-    return NVML_SUCCESS;
-}
-
-/* Without processes there is no sample newer than any time stamp. */
-nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *utilization,
-                                             unsigned int *processSamplesCount, unsigned long long lastSeenTimeStamp)
-{
-    (void)utilization;
-    (void)lastSeenTimeStamp;
-    GPU_OR_RETURN(gpu, device, processSamplesCount != NULL);
-    *processSamplesCount = 0;
-    return NVML_ERROR_NOT_FOUND;
-}
-
-GET_U32(nvmlDeviceGetAccountingMode, nvmlEnableState_t, accounting_mode)
-GET_CONSTANT(nvmlDeviceGetAccountingBufferSize, unsigned int, 4000)
-
-nvmlReturn_t nvmlDeviceGetAccountingStats(nvmlDevice_t device, unsigned int pid, nvmlAccountingStats_t *stats)
-{
-    (void)pid;
-    GPU_OR_RETURN(gpu, device, stats != NULL);
-    return LOAD(gpu->accounting_mode) ? NVML_ERROR_NOT_FOUND : NVML_ERROR_NOT_SUPPORTED;
-}
 
 nvmlReturn_t nvmlDeviceGetEncoderCapacity(nvmlDevice_t device, nvmlEncoderType_t encoderQueryType,
                                           unsigned int *encoderCapacity)

@@ -1,8 +1,4 @@
-/* System queries: versions, processes, and the system-wide lists that are empty here. */
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
-
+/* System queries: versions, and the system-wide lists that are empty here. */
 #include "internal.h"
 
 static nvmlReturn_t header_text(const char *text, size_t size, char *buffer, unsigned length)
@@ -52,27 +48,6 @@ nvmlReturn_t nvmlSystemGetDriverBranch(nvmlSystemDriverBranchInfo_t *branchInfo,
     memcpy(branch + 1, version, strcspn(version, ".") % (sizeof branch - 1));
     return answer_text(branch, sizeof branch, branchInfo->branch,
                        length < sizeof branchInfo->branch ? length : sizeof branchInfo->branch);
-}
-
-/* The first argument of a process's command line.  A process that is not there: 6. */
-nvmlReturn_t nvmlSystemGetProcessName(unsigned int pid, char *name, unsigned int length)
-{
-    char path[32], text[4096];
-    if (initialised())
-        return NVML_ERROR_UNINITIALIZED;
-    if (!name || !length)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    snprintf(path, sizeof path, "/proc/%u/cmdline", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NVML_ERROR_NOT_FOUND;
-    ssize_t got = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (got <= 0)
-        return NVML_ERROR_NOT_FOUND;
-    text[got] = '\0';
-    snprintf(name, length, "%s", text);
-    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlSystemGetHicVersion(unsigned int *hwbcCount, nvmlHwbcEntry_t *hwbcEntries)
