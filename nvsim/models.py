@@ -197,9 +197,20 @@ def _links(m: dict[str, Any]) -> dict[str, Any]:
         remote = tuple(_encoded(switches[i * len(switches) // links]) if i < links else 0 for i in range(LINKS))
         values |= {"nvlink_active": (1 << links) - 1, "nvlink_remote": remote, "nvlink_remote_type": 2,
                    "nvlink_remote_device_id": int(m["nvswitch_device"], 16) << 16 | 0x10DE}
+    elif m.get("fabric"):  # the switches of NVLink 5 are no PCI devices of this machine
+        values |= {"nvlink_active": (1 << links) - 1, "nvlink_remote_type": 2}
     if m.get("fabric"):
         values |= {"fabric_state": 3, "fabric_cluster": "00000000-0000-0000-0000-000000000000"}
     return values
+
+
+def links_to(others: list[Gpu]) -> dict[str, Any]:
+    """Values of a record whose links lead to these GPUs, the first link to the first of them; none without any."""
+    if not others:
+        return {}
+    remote = tuple(_encoded(other.bus_id) for other in others)
+    return {"nvlink_active": (1 << len(others)) - 1, "nvlink_remote": remote + (0,) * (LINKS - len(others)),
+            "nvlink_remote_type": 0, "nvlink_remote_device_id": others[0].pci_device_id}
 
 
 def _encoded(bus_id: str) -> int:
