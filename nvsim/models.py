@@ -21,18 +21,32 @@ _BUS_ID = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.0")
 
 
 @functools.cache
+def _catalog() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(CATALOG.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return found
+
+
+@functools.cache
 def models() -> dict[str, dict[str, Any]]:
     """The models of nvsim/catalog/gpus.yaml, by key; what the keys of one mean stands at the head of that file."""
-    found: list[dict[str, Any]] = yaml.load(CATALOG.read_text(),
-                                            getattr(yaml, "CSafeLoader", yaml.SafeLoader))["models"]
-    return {m["key"]: m for m in found}
+    return {m["key"]: m for m in _catalog()["models"]}
+
+
+def sources() -> dict[str, str]:
+    """The words that say where a figure of the catalogue comes from, and what each means."""
+    return dict(_catalog()["sources"])
+
+
+def source_of(m: dict[str, Any], figure: str) -> str:
+    """Where a figure of a model comes from: one of the words of `sources`."""
+    return str(m.get("sources", {}).get(figure) or _catalog()["figures"].get(figure) or m["source"])
 
 
 def model(name: str) -> dict[str, Any]:
     """A model by its key or by the name that NVML gives it: "T4" or "Tesla T4".
 
     Raises NvsimError that names the nearest model."""
-    named = {m["name"]: m for m in models().values()}
+    named = {m["name"]: m for m in reversed(models().values())}  # of two boards with one name the first
     short = {n.removeprefix("NVIDIA ").removeprefix("GeForce "): m for n, m in named.items()}
     known: dict[str, dict[str, Any]] = short | named | models()
     for key, found in known.items():
@@ -49,12 +63,16 @@ def names() -> tuple[str, ...]:
 
 
 def about(name: str) -> str:
-    """A line on a model: NVML's name for it, memory, compute capability, MIG, and the driver branches that know it."""
+    """A line on a model: NVML's name for it, memory, compute capability, power limit, NVLinks, MIG, the driver branches
+    that know it, and whether its figures were seen on a board or are from memory."""
     m = model(name)
     first, last = m["branches"]
     memory = f"{m['memory_mib']} MiB" if m["memory_mib"] else "system memory"
-    parts = (m["name"], memory, f"compute {m['compute_capability']}", *(("MIG",) if m["mig"] else ()),
-             f"drivers {first} to {last or 'now'}")
+    links = m["nvlink"]["links"]
+    parts = (m["name"], memory, f"compute {m['compute_capability']}",
+             *((f"{m['power_w'][1]} W",) if m["power_w"] else ()), *((f"{links} NVLinks",) if links else ()),
+             *(("MIG",) if m["mig"] else ()), f"drivers {first} to {last or 'now'}",
+             "seen on a board" if m["source"] == "capture" else "from memory")
     return ", ".join(parts)
 
 
@@ -114,7 +132,8 @@ def _pci(m: dict[str, Any], bus_id: str) -> dict[str, Any]:
     return {"pci_domain": domain, "pci_bus": bus, "pci_device": device, "board_id": domain << 16 | bus << 8 | device,
             "pci_device_id": int(m["pci_device_id"] or "0", 16), "pci_class": int(m["pci_class"] or "0", 16),
             "pci_subsystem_id": int(subsystem, 16) << 16 | int(vendor, 16), "pcie_gen_max": gen,
-            "pcie_gen_device_max": gen, "pcie_gen": gen, "pcie_width_max": width, "pcie_width": width}
+            "pcie_gen_device_max": (m["pcie"] or {}).get("device_gen", gen), "pcie_gen": gen, "pcie_width_max": width,
+            "pcie_width": width}
 
 
 def _memory(m: dict[str, Any]) -> dict[str, Any]:
@@ -198,9 +217,20 @@ def _links(m: dict[str, Any]) -> dict[str, Any]:
         remote = tuple(_encoded(switches[i * len(switches) // links]) if i < links else 0 for i in range(LINKS))
         values |= {"nvlink_active": (1 << links) - 1, "nvlink_remote": remote, "nvlink_remote_type": 2,
                    "nvlink_remote_device_id": int(m["nvswitch_device"], 16) << 16 | 0x10DE}
+    elif m.get("fabric"):  # the switches of NVLink 5 are no PCI devices of this machine
+        values |= {"nvlink_active": (1 << links) - 1, "nvlink_remote_type": 2}
     if m.get("fabric"):
         values |= {"fabric_state": 3, "fabric_cluster": "00000000-0000-0000-0000-000000000000"}
     return values
+
+
+def links_to(others: list[Gpu]) -> dict[str, Any]:
+    """Values of a record whose links lead to these GPUs, the first link to the first of them; none without any."""
+    if not others:
+        return {}
+    remote = tuple(_encoded(other.bus_id) for other in others)
+    return {"nvlink_active": (1 << len(others)) - 1, "nvlink_remote": remote + (0,) * (LINKS - len(others)),
+            "nvlink_remote_type": 0, "nvlink_remote_device_id": others[0].pci_device_id}
 
 
 def _encoded(bus_id: str) -> int:

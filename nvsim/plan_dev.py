@@ -36,6 +36,9 @@ def _nvidia(host: Host) -> list[_Node]:
     found += [("nvidiactl", main, CTL_MINOR, 0o666, 0), ("nvidia-modeset", main, MODESET_MINOR, 0o666, 0),
               ("nvidia-uvm", uvm, 0, 0o666, 0), ("nvidia-uvm-tools", uvm, 1, 0o666, 0),
               ("nvidia-caps/nvidia-cap1", caps, 1, 0o400, 0), ("nvidia-caps/nvidia-cap2", caps, 2, 0o444, 0)]
+    channels = host.major("nvidia-caps-imex-channels")
+    found += [(f"nvidia-caps-imex-channels/channel{i}", channels, i, 0o400, 0)
+              for i in range(host.profile.fabric.imex_channels if channels >= 0 else 0)]
     if host.nvswitches:
         found += [("nvidia-nvlink", host.major("nvidia-nvlink"), 0, 0o666, 0),
                   ("nvidia-nvswitchctl", switch, NVSWITCH_CTL_MINOR, 0o666, 0)]
