@@ -92,19 +92,23 @@ static uint64_t pci_order(unsigned place)
     return (uint64_t)gpu->pci_domain << 32 | gpu->pci_bus << 8 | gpu->pci_device;
 }
 
-/* Fills nvsim_visible with the GPUs whose node may be opened, in PCI bus order; how many. */
+/* Fills nvsim_visible with the GPUs whose node may be opened, in PCI bus order; how many.  A thread that asked just
+ * before the last session ended may still be looking. */
 static unsigned find_gpus(void)
 {
+    uint8_t found[NVSIM_BOARD_CAPACITY];
     unsigned count = 0, present = LOAD(nvsim_board.header.gpu_count);
     for (unsigned place = 0; place < present && place < NVSIM_BOARD_CAPACITY; place++) {
         unsigned slot = count;
         if (node("nvidia", (int)copy_of(&nvsim_board.slots[place])->minor))
             continue;
-        for (; slot && pci_order(nvsim_visible[slot - 1]) > pci_order(place); slot--)
-            nvsim_visible[slot] = nvsim_visible[slot - 1];
-        nvsim_visible[slot] = (uint8_t)place;
+        for (; slot && pci_order(found[slot - 1]) > pci_order(place); slot--)
+            found[slot] = found[slot - 1];
+        found[slot] = (uint8_t)place;
         count++;
     }
+    for (unsigned index = 0; index < count; index++)
+        __atomic_store_n(&nvsim_visible[index], found[index], __ATOMIC_RELAXED);
     return count;
 }
 
