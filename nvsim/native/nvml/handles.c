@@ -27,10 +27,10 @@ nvmlReturn_t nvmlDeviceGetCount(unsigned int *deviceCount)
 /* A lost GPU has no handle to give: nvidia-smi then says that it cannot determine it. */
 static nvmlReturn_t answer_handle(unsigned index, nvmlDevice_t *device)
 {
-    uint32_t fault = LOAD(gpu_at(index)->fault);
+    nvmlReturn_t fault = fault_of(gpu_at(index));
     if (!fault)
         *device = handle_of(index);
-    return (nvmlReturn_t)fault;
+    return fault;
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device)
@@ -80,7 +80,7 @@ nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
     if (!uuid || !device)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (unsigned index = 0; index < visible(); index++)
-        if (!strcasecmp(gpu_at(index)->uuid, uuid))
+        if (!strncasecmp(gpu_at(index)->uuid, uuid, sizeof gpu_at(index)->uuid))
             return answer_handle(index, device);
     return NVML_ERROR_NOT_FOUND;
 }
@@ -124,7 +124,7 @@ nvmlReturn_t nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *devic
     if (!serial || !*serial || !device)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (unsigned index = 0; index < visible(); index++)
-        if (!strcmp(gpu_at(index)->serial, serial))
+        if (!strncmp(gpu_at(index)->serial, serial, sizeof gpu_at(index)->serial))
             return answer_handle(index, device);
     return NVML_ERROR_NOT_FOUND;
 }

@@ -63,7 +63,7 @@ nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTempe
     if (!result)
         result = celsius(gpu, AT(tlimit_base), &base);
     if (!result)
-        marginTempInfo->marginTemperature = base - now;
+        marginTempInfo->marginTemperature = (int)((unsigned)base - (unsigned)now);
     return result;
 }
 
@@ -100,11 +100,10 @@ nvmlReturn_t nvmlDeviceGetTargetFanSpeed(nvmlDevice_t device, unsigned int fan, 
 
 nvmlReturn_t nvmlDeviceGetFanSpeedRPM(nvmlDevice_t device, nvmlFanSpeedInfo_t *fanSpeed)
 {
-    nvmlReturn_t result = fan_of(device, fanSpeed ? fanSpeed->fan : 0, fanSpeed);
-    if (result)
-        return result;
+    GPU_OR_RETURN(gpu, device, fanSpeed != NULL);
     KNOWN_VERSION(fanSpeed, NVSIM_VERSION_nvmlFanSpeedInfo_v1_t);
-    return get_u32(device, &fanSpeed->speed, AT(fan_rpm));
+    nvmlReturn_t result = fan_of(device, fanSpeed->fan, fanSpeed);
+    return result ? result : get_u32(device, &fanSpeed->speed, AT(fan_rpm));
 }
 
 nvmlReturn_t nvmlDeviceGetMinMaxFanSpeed(nvmlDevice_t device, unsigned int *minSpeed, unsigned int *maxSpeed)
