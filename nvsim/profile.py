@@ -9,7 +9,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalogue, document, models
+from nvsim import catalogue, document, models, profile_mig
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
 
@@ -26,7 +26,8 @@ CacheState = Literal["fresh", "stale", "absent"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU.  `model` is a key of gpus.yaml; `index` is NVML's order, which is that of the bus ids."""
+    """One GPU.  `model` is a key of gpus.yaml; `index` is NVML's order, which is that of the bus ids; `mig` are the
+    instances of a GPU in MIG mode, None of one that is not."""
 
     index: int
     minor: int
@@ -34,6 +35,7 @@ class Gpu:
     uuid: str
     bus_id: str
     serial: str
+    mig: tuple[profile_mig.Wanted, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class Profile:
 KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
         "persistenced", "fabricmanager", "nvswitches", "other_cards", "numa_nodes", "cpus", "dev_char_links", "ldcache",
         "absent", "files", "placeholders")
-GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials")
+GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "mig")
 
 
 def names() -> list[str]:
@@ -242,7 +244,7 @@ def _gpus(keys: Keys, name: str) -> tuple[Gpu, ...]:
             raise NvsimError(f"more than {MOST_GPUS} GPUs", source=where)
     ordered = sorted(found, key=lambda pair: pair[0])
     return tuple(Gpu(index=index, minor=index if values["minor"] < 0 else values["minor"], bus_id=bus_id,
-                     model=values["model"], uuid=values["uuid"], serial=values["serial"])
+                     model=values["model"], uuid=values["uuid"], serial=values["serial"], mig=values["mig"])
                  for index, (bus_id, values) in enumerate(ordered))
 
 
@@ -260,8 +262,9 @@ def _group(item: object, where: str, name: str, first: int) -> list[tuple[str, d
     uuids = [_uuid(value, at) for at, value in _list(keys, "uuids", count)]
     bus_ids = [_bus_id(value, at) for at, value in _list(keys, "bus_ids", count)]
     serials = [_serial(value, at) for at, value in _list(keys, "serials", count)]
+    instances = profile_mig.parse(keys.raw("mig"), keys.where("mig"), model, count) if "mig" in keys else {}
     return [(bus_ids[i] if bus_ids else _default_bus_id(first + i, model),
-             {"model": model, "minor": minors[i] if minors else -1,
+             {"model": model, "minor": minors[i] if minors else -1, "mig": instances.get(i),
               "uuid": uuids[i] if uuids else _default_uuid(name, first + i),
               "serial": serials[i] if serials else _default_serial(name, first + i)}) for i in range(count)]
 
