@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from nvsim import model_details
+from nvsim import mig, model_details
 from nvsim.board_gpu import CPU_WORDS, LINKS, Gpu
 from nvsim.errors import NvsimError
 
@@ -90,8 +90,8 @@ def board_gpu(model_key: str, *, index: int, minor: int, uuid: str, bus_id: str,
     place: dict[str, Any] = {"minor": minor, "uuid": uuid, "numa_node": numa_node, "cpu_affinity": cpu_words(cpus),
              "pcie_switch": pcie_switch, "host_bridge": index if host_bridge is None else host_bridge,
              "module_id": index + 1, "serial": serial if m["serial"] else "", "pdi": _pdi(uuid)}
-    return Gpu(**_identity(m, driver_branch), **_pci(m, bus_id), **_memory(m), **_clocks(m), **_power(m, index),
-               **_thermal(m, index), **_errors(m), **_links(m), **model_details.details(m), **place)
+    return Gpu(**_identity(m, driver_branch), **_mig(m, driver_branch), **_pci(m, bus_id), **_memory(m), **_clocks(m),
+               **_power(m, index), **_thermal(m, index), **_errors(m), **_links(m), **model_details.details(m), **place)
 
 
 def cpu_words(cpus: str) -> tuple[int, ...]:
@@ -117,9 +117,15 @@ def _identity(m: dict[str, Any], branch: int) -> dict[str, Any]:
             "compute_minor": int(minor), "sm_count": m["sm_count"], "cuda_cores": m["cuda_cores"],
             "addressing_mode": 2 if m.get("c2c") else 1 if m["architecture"] >= 6 else 0,
             "gsp_firmware": 0 if m["architecture"] < 6 else int(m["brand"] != BRAND_GEFORCE),
-            "persistence": int(m["brand"] != BRAND_GEFORCE), "utilization_jpeg": 0, "utilization_ofa": 0,
-            "mig_mode": 0 if m["mig"] else None, "mig_pending": 0 if m["mig"] else None,
-            "mig_max_devices": (4 if m["key"].startswith(("A30", "RTX-PRO")) else 7) if m["mig"] else 0}
+            "persistence": int(m["brand"] != BRAND_GEFORCE), "utilization_jpeg": 0, "utilization_ofa": 0}
+
+
+def _mig(m: dict[str, Any], branch: int) -> dict[str, Any]:
+    """MIG mode is off, or not there: on other boards, and on drivers before the first that has it there."""
+    table = mig.table(m["mig"], branch) if m["mig"] else None
+    if table is None:
+        return {}
+    return {"mig_mode": 0, "mig_pending": 0, "mig_max_devices": table.slices, "mig_table": table.number}
 
 
 def _pci(m: dict[str, Any], bus_id: str) -> dict[str, Any]:

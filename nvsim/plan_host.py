@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nvsim import board_gpu, catalogue, models
+from nvsim import board_gpu, catalogue, models, profile_mig
 from nvsim.profile import Profile
 
 HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
@@ -73,6 +73,10 @@ def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
     record = models.board_gpu(gpu.model, index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id,
                               serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=f"{cpus[0]}-{cpus[1]}")
     irq = 202 + i
+    version = profile.driver or profile.kernel_driver
+    if gpu.mig is not None and version:
+        source = f"profile {profile.name}: gpus: GPU {gpu.index}: mig"
+        record = replace(record, **profile_mig.fields(record, gpu.mig, version, source))
     return Gpu(board=replace(record, irq=irq), model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
                bus_id=gpu.bus_id, irq=irq, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalogue, document, models, profile_fabric
+from nvsim import catalogue, document, models, profile_fabric, profile_mig
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
 from nvsim.profile_fabric import Bridge, Fabric
@@ -29,7 +29,8 @@ CacheState = Literal["fresh", "stale", "absent"]
 class Gpu:
     """One GPU.  `model` is a key of gpus.yaml; `index` is NVML's order, which is that of the bus ids.
 
-    `numa_node` is -1 where it follows from the index: the GPUs are spread evenly over the nodes."""
+    `numa_node` is -1 where it follows from the index: the GPUs are spread evenly over the nodes.  `mig` are the
+    instances of a GPU in MIG mode, None of one that is not."""
 
     index: int
     minor: int
@@ -38,6 +39,7 @@ class Gpu:
     bus_id: str
     serial: str
     numa_node: int = -1
+    mig: tuple[profile_mig.Wanted, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ class Profile:
 KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
         "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "other_cards", "numa_nodes", "cpus",
         "dev_char_links", "ldcache", "absent", "files", "placeholders")
-GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa")
+GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
 def names() -> list[str]:
@@ -270,7 +272,7 @@ def _gpus(keys: Keys, name: str) -> tuple[Gpu, ...]:
     ordered = sorted(found, key=lambda pair: pair[0])
     return tuple(Gpu(index=index, minor=index if values["minor"] < 0 else values["minor"], bus_id=bus_id,
                      model=values["model"], uuid=values["uuid"], serial=values["serial"],
-                     numa_node=values["numa_node"])
+                     numa_node=values["numa_node"], mig=values["mig"])
                  for index, (bus_id, values) in enumerate(ordered))
 
 
@@ -289,8 +291,10 @@ def _group(item: object, where: str, name: str, first: int) -> list[tuple[str, d
     bus_ids = [_bus_id(value, at) for at, value in _list(keys, "bus_ids", count)]
     serials = [_serial(value, at) for at, value in _list(keys, "serials", count)]
     nodes = [document.integer(value, at, 0, 63) for at, value in _list(keys, "numa", count)]
+    instances = profile_mig.parse(keys.raw("mig"), keys.where("mig"), model, count) if "mig" in keys else {}
     return [(bus_ids[i] if bus_ids else _default_bus_id(first + i, model),
              {"model": model, "minor": minors[i] if minors else -1, "numa_node": nodes[i] if nodes else -1,
+              "mig": instances.get(i),
               "uuid": uuids[i] if uuids else _default_uuid(name, first + i),
               "serial": serials[i] if serials else _default_serial(name, first + i)}) for i in range(count)]
 

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "internal.h"
+#include "mig.h"
 
 static unsigned visible(void)
 {
@@ -82,7 +82,7 @@ nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
     for (unsigned index = 0; index < visible(); index++)
         if (!strncasecmp(gpu_at(index)->uuid, uuid, sizeof gpu_at(index)->uuid))
             return answer_handle(index, device);
-    return NVML_ERROR_NOT_FOUND;
+    return mig_device_with_uuid(uuid, visible(), device);
 }
 
 /* The sixteen bytes of a UUID as text with its GPU- prefix. */
@@ -129,9 +129,11 @@ nvmlReturn_t nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *devic
     return NVML_ERROR_NOT_FOUND;
 }
 
-/* NVML's number of a GPU: the place among those that this process sees, in PCI bus order. */
+/* NVML's number of a GPU: the place among those that this process sees, in PCI bus order; of a MIG device, that among
+ * its parent's. */
 nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index)
 {
-    GPU_OR_RETURN(gpu, device, index != NULL);
-    return index_of(device, index);
+    ANY_DEVICE_OR_RETURN(gpu, place, device, index != NULL);
+    *index = place.slot == MIG_NONE ? place.index : mig_number(gpu, place.slot);
+    return NVML_SUCCESS;
 }

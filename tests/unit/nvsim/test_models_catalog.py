@@ -66,7 +66,8 @@ def test_pci_ids_have_the_name_that_the_driver_knows_them_by(m: dict[str, Any]) 
 @pytest.mark.parametrize("key", CAPTURES)
 def test_a_record_says_what_nvidia_smi_printed_of_a_real_board(key: str) -> None:
     seen, m = CAPTURES[key], models.model(key)
-    gpu = board_gpu(key, index=0, minor=0, uuid="GPU-0123abcd-0000-0000-0000-000000000002", bus_id="0000:4e:00.0")
+    gpu = board_gpu(key, index=0, minor=0, uuid="GPU-0123abcd-0000-0000-0000-000000000002", bus_id="0000:4e:00.0",
+                    driver_branch=580)
     link = "pci/pci_gpu_link_info/pcie_gen"
     assert (gpu.name, gpu.vbios) == (seen["product_name"], seen["vbios_version"])
     assert (gpu.board_part_number, gpu.gpu_part_number) == (seen["board_part_number"], seen["gpu_part_number"])
