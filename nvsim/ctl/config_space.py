@@ -2,6 +2,7 @@
 
 import os
 
+from nvsim.ctl.kernel_files import overwrite
 from nvsim.errors import NvsimError
 
 KEPT = ".nvsim/config-space"
@@ -18,7 +19,7 @@ def hide(root: str, bus_id: str) -> None:
             with open(path, "rb") as f:
                 data = f.read()
             _replace(kept, data)
-            _overwrite(path, b"\xff" * len(data))
+            overwrite(path, b"\xff" * len(data))
     except OSError as e:
         raise NvsimError(f"cannot change the PCI configuration: {e.strerror}", source=path) from e
 
@@ -29,7 +30,7 @@ def show(root: str, bus_id: str) -> None:
     try:
         if os.path.exists(kept):
             with open(kept, "rb") as f:
-                _overwrite(path, f.read())
+                overwrite(path, f.read())
             os.unlink(kept)
     except OSError as e:
         raise NvsimError(f"cannot change the PCI configuration: {e.strerror}", source=path) from e
@@ -37,18 +38,6 @@ def show(root: str, bus_id: str) -> None:
 
 def _places(root: str, bus_id: str) -> tuple[str, str]:
     return f"{root}/sys/bus/pci/devices/{bus_id}/config", f"{root}/{KEPT}/{bus_id}"
-
-
-def _overwrite(path: str, data: bytes) -> None:
-    """In place: on an entered machine an overlay shows this very file.  Its mode is the kernel's, so a user who is not
-    root has to make it writable for a moment."""
-    mode = os.stat(path).st_mode & 0o7777
-    os.chmod(path, mode | 0o200)
-    try:
-        with open(path, "r+b") as f:
-            f.write(data)
-    finally:
-        os.chmod(path, mode)
 
 
 def _replace(path: str, data: bytes) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nvsim.ctl import health, links, values, xid
+from nvsim.ctl import driver, health, links, reload, values, xid
 from nvsim.ctl.words import Words, chosen, split
 
 
@@ -50,6 +50,13 @@ VERBS = {
     "nvlink": Verb(about="takes NVLinks down and brings them up", usage="gpu=N [link=N] up|down", parse=links.parse,
                    keys={**GPU, "link": "number of the link; default: all of them"},
                    examples={"nvlink gpu=0 link=3 down": "one link", "nvlink gpu=0 up": "all of its links"}),
+    "driver": Verb(about="other kernel modules under the libraries that are in use, or none",
+                   usage="upgrade VERSION | unload | load", parse=driver.parse, keys={},
+                   examples={"driver upgrade 550.90.07": "programs that start find a mismatch",
+                             "driver unload": "programs that start find no driver", "driver load": "and here it is"}),
+    "daemon-reload": Verb(about="applies the device rules of containers again, as systemd does", usage="",
+                          parse=reload.parse, keys={},
+                          examples={"daemon-reload": "rights that a hook gave are gone"}),
 }
 
 
