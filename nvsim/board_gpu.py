@@ -312,6 +312,8 @@ class Gpu:
     event_count: int = u64("events so far; the next goes to slot event_count % 16")
     event_type: tuple[int, ...] = array("u64", EVENTS, "nvmlEventType*")
     event_data: tuple[int, ...] = array("u64", EVENTS, "Xid number for nvmlEventTypeXidCriticalError")
+    event_gpu_instance: tuple[int, ...] = array("u32", EVENTS, "GPU instance that it is about, 0xFFFFFFFF: none")
+    event_compute_instance: tuple[int, ...] = array("u32", EVENTS, "compute instance, 0xFFFFFFFF: none")
 
     @property
     def bus_id(self) -> str:

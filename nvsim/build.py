@@ -284,6 +284,7 @@ class _Site:
         for path, mode in reversed(self._late):
             os.chmod(path.lstrip("/"), mode, dir_fd=self._top)
         self.enter(f"/{META}")
+        self._write("kernel.log", b"", 0o644)  # what the emulated kernel says of its GPUs
         for name, text in files.items():
             self._write(f"{name}.new", text.encode(), 0o644)
             os.rename(f"{name}.new", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)

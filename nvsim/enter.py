@@ -28,6 +28,7 @@ from nvsim import capabilities, kernel
 from nvsim import syscalls as sc
 
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
+KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim ctl xid`
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class Layers:
         self._bind_tree(f"{self.root}/run", "/run")
         with open("/run/nvsim-host", "w") as f:
             f.write(self.root + "\n")
+        _bind_file(f"{self.root}/{KERNEL_LOG}", "/run/nvsim-kernel.log")
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""

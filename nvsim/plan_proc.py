@@ -38,13 +38,16 @@ def _file(path: str, text: str, mode: int = 0o444) -> Op:
 def version_text(host: Host) -> str:
     """/proc/driver/nvidia/version: two lines.  The open module names its kind before the number."""
     assert host.kernel
-    number, arch = host.kernel.version, host.layout.arch
-    if host.profile.kernel_module == "open":
-        line = (f"NVIDIA UNIX Open Kernel Module for {arch}  {number}  Release Build  ({host.kernel.builder})  "
-                f"{host.kernel.open_built}")
-    else:
-        line = f"NVIDIA UNIX {arch} Kernel Module  {number}  {host.kernel.built}"
-    return f"NVRM version: {line}\nGCC version:  {host.layout.compiler}\n"
+    line = module_line(host.kernel, host.layout.arch, opened=host.profile.kernel_module == "open")
+    return f"{line}\nGCC version:  {host.layout.compiler}\n"
+
+
+def module_line(release: catalogue.Release, arch: str, *, opened: bool) -> str:
+    """The first line of /proc/driver/nvidia/version."""
+    if opened:
+        return (f"NVRM version: NVIDIA UNIX Open Kernel Module for {arch}  {release.version}  Release Build  "
+                f"({release.builder})  {release.open_built}")
+    return f"NVRM version: NVIDIA UNIX {arch} Kernel Module  {release.version}  {release.built}"
 
 
 def params_text(host: Host) -> str:

@@ -259,6 +259,8 @@ struct nvsim_gpu {
     uint64_t event_count; /* events so far; the next goes to slot event_count % 16 */
     uint64_t event_type[16]; /* nvmlEventType* */
     uint64_t event_data[16]; /* Xid number for nvmlEventTypeXidCriticalError */
+    uint32_t event_gpu_instance[16]; /* GPU instance that it is about, 0xFFFFFFFF: none */
+    uint32_t event_compute_instance[16]; /* compute instance, 0xFFFFFFFF: none */
 } __attribute__((aligned(8)));
 
 struct nvsim_header {
