@@ -137,6 +137,20 @@ def update_header(path: str, **changes: Any) -> None:
             _pwrite(fd, HEADER.slot(name).pack(value), start + HEADER.slot(name).offset)
 
 
+def follow(path: str, source: str, *, dev_root: str) -> None:
+    """Gives a driver library the board of another one, for use in another place: its `dev/` lies in `dev_root`.
+
+    Programs that map it see each GPU change all at once.  Raises NvsimError for a file without a board."""
+    with _opened(source, write=False) as (old, old_start), _opened(path) as (new, new_start):
+        header = HEADER.unpack(os.pread(old, HEADER.size, old_start)) | {"dev_root": dev_root}
+        _pwrite(new, HEADER.pack(header), new_start)
+        for index in range(min(header["gpu_count"], CAPACITY)):
+            offset = HEADER.size + index * SLOT_SIZE
+            values = _record(old, old_start + offset)[1]
+            if values != _record(new, new_start + offset)[1]:
+                _change(new, new_start + offset, values)
+
+
 def push_event(path: str, gpu_index: int, event_type: int, event_data: int = 0) -> None:
     """Makes an event happen on a GPU: processes that wait in nvmlEventSetWait for its type get it.
 
