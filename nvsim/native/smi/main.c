@@ -67,17 +67,23 @@ static void wait_for(long milliseconds)
     nanosleep(&left, NULL);
 }
 
-/* The table or the query, once or until interrupted. */
+/* The table, the report or the query, once or until interrupted. */
 static int print_gpus(const struct options *options, FILE *out)
 {
     struct gpus gpus = {0};
     int status = options->mode == MODE_QUERY ? check_fields(options->fields, out) : 0;
 
+    if (options->display && !are_sections(options->display)) {
+        fputs("Failed to parse --display/-d flags\n", out);
+        status = 2;
+    }
     if (!status)
         status = find_gpus(&gpus, options->ids, out);
     for (bool first = true; !status; first = false) {
         if (options->mode == MODE_QUERY)
             print_query(&gpus, options, first && !options->noheader, out);
+        else if (options->mode == MODE_REPORT)
+            print_report(&gpus, options, out);
         else
             print_table(&gpus, out);
         if (fflush(out))

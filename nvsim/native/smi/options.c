@@ -10,7 +10,7 @@
 
 /* Switches and subcommands of the genuine tool that this one does not have. */
 static const char *const unbuilt[] = {
-    "-q", "--query", "-x", "--xml-format", "-d", "--display", "-u", "--unit", "--dtd", "-B", "--list-excluded-gpus",
+    "-u", "--unit", "--dtd", "-B", "--list-excluded-gpus",
     "--debug", "-pm", "--persistence-mode", "-e", "--ecc-config", "-p", "--reset-ecc-errors", "-c",
     "--compute-mode", "--gom", "-r", "--gpu-reset", "-vm", "--virt-mode", "-lgc", "--lock-gpu-clocks", "-rgc",
     "--reset-gpu-clocks", "-lmc", "--lock-memory-clocks", "-rmc", "--reset-memory-clocks", "-ac",
@@ -124,7 +124,31 @@ static void parse_format(struct options *options)
         fail(options, 2, "Format modifier --format=csv is mandatory.\n");
 }
 
-static void parse_token(struct options *options, char **argv, int *at, bool query)
+/* A switch without a value. */
+static bool is_flag(const char *token, const char *letter, const char *word, bool *flag)
+{
+    bool found = !strcmp(token, letter) || !strcmp(token, word);
+
+    *flag |= found;
+    return found;
+}
+
+static void check_report(struct options *options, bool report)
+{
+    if (options->xml && !report)
+        fail(options, 2, "Invalid combination of input arguments. Specify -q/--query and -x/--xml-format to run an "
+                         "XML query.  " SEE_HELP);
+    if (options->display && !report)
+        fail(options, 2, "Invalid combination of input arguments. Specify -q/--query and -d/--display to run a "
+                         "filtered query.  " SEE_HELP);
+    if (options->xml && options->display)
+        fail(options, 2, "Invalid combination of input arguments: --display/-d flags can not be combined with "
+                         "-x/--xml-format flags.\n");
+    if (report)
+        options->mode = MODE_REPORT;
+}
+
+static void parse_token(struct options *options, char **argv, int *at, bool query, bool *report)
 {
     const char *token = argv[*at], *period = NULL;
 
@@ -132,6 +156,9 @@ static void parse_token(struct options *options, char **argv, int *at, bool quer
         take(options, argv, at, "-f", &options->file, false) ||
         take(options, argv, at, "--filename", &options->file, false) ||
         take(options, argv, at, "--query-gpu", &options->fields, false) ||
+        (!query && (is_flag(token, "-q", "--query", report) || is_flag(token, "-x", "--xml-format", &options->xml) ||
+                    take(options, argv, at, "-d", &options->display, false) ||
+                    take(options, argv, at, "--display", &options->display, false))) ||
         (query && take(options, argv, at, "--format", &options->format, false)))
         return;
     if (take(options, argv, at, "-l", &period, true) || take(options, argv, at, "--loop", &period, true)) {
@@ -152,14 +179,15 @@ static void parse_token(struct options *options, char **argv, int *at, bool quer
 struct options parse_options(int argc, char **argv)
 {
     struct options options = {.mode = MODE_TABLE};
-    bool query = false;
+    bool query = false, report = false;
 
     if (parse_alone(&options, argc, argv))
         return options;
     for (int at = 1; at < argc; at++)
         query |= is_switch(argv[at], "--query-gpu");
     for (int at = 1; at < argc; at++)
-        parse_token(&options, argv, &at, query);
+        parse_token(&options, argv, &at, query, &report);
+    check_report(&options, report);
     if (query) {
         options.mode = MODE_QUERY;
         parse_format(&options);
@@ -172,6 +200,8 @@ void print_help(void)
     fputs("NVIDIA System Management Interface, as emulated by nvsim\n\n"
           "    nvidia-smi [-i ID,…] [-f FILE] [-l [SEC] | -lms MS]\n"
           "        A table of the GPUs, their MIG devices and their processes.\n"
+          "    nvidia-smi -q [-d SECTION,…] [-x] [-i ID,…] [-f FILE] [-l [SEC] | -lms MS]\n"
+          "        All that is known of the GPUs, or the sections of it that are asked for; with -x as XML.\n"
           "    nvidia-smi -L, --list-gpus\n"
           "        One line for each GPU and MIG device, with its UUID.\n"
           "    nvidia-smi --query-gpu=PROPERTY,… --format=csv[,noheader][,nounits]\n"

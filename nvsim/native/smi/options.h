@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-enum mode { MODE_TABLE, MODE_LIST, MODE_QUERY, MODE_HELP, MODE_HELP_QUERY, MODE_VERSION };
+enum mode { MODE_TABLE, MODE_LIST, MODE_REPORT, MODE_QUERY, MODE_HELP, MODE_HELP_QUERY, MODE_VERSION };
 
 struct options {
     enum mode mode;
@@ -11,6 +11,8 @@ struct options {
     const char *file;   /* -f: where the result goes; NULL for stdout */
     const char *fields; /* --query-gpu */
     const char *format; /* --format; NULL if not given */
+    const char *display; /* -d: sections of the report; NULL for all */
+    bool xml;           /* -x */
     long period;        /* -l, -lms: milliseconds between two results; 0 for one result only */
     bool noheader, nounits;
     int error;          /* exit status of a wrong command line, 0 for a good one */

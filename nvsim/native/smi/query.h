@@ -33,6 +33,11 @@ typedef nvmlReturn_t reader(const struct gpus *gpus, nvmlDevice_t device, int ar
         unsigned int value = 0;                                                                                        \
         result = NVML(function, device, &value);                                                                       \
     READ_END("%u", value)
+#define READ_lanes(function)                                                                                           \
+    READ_BEGIN(lanes, function)                                                                                        \
+        unsigned int value = 0;                                                                                        \
+        result = NVML(function, device, &value);                                                                       \
+    READ_END("%ux", value)
 #define READ_uint_pair(function)                                                                                       \
     READ_BEGIN(uint_pair, function)                                                                                    \
         unsigned int value[2] = {0};                                                                                   \
@@ -74,7 +79,16 @@ typedef nvmlReturn_t reader(const struct gpus *gpus, nvmlDevice_t device, int ar
         result = NVML(function, device, &value);                                                                       \
     READ_END("%s", value ? "Yes" : "No")
 
-enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_BASE_CLASS, PCI_SUB_CLASS };
+/* The head of a reader that needs more than those macros, and what its body has in common with others. */
+#define SPECIAL(name)                                                                                                  \
+    nvmlReturn_t special_##name(const struct gpus *gpus, nvmlDevice_t device, int argument, char *text, size_t size)
+#define UNUSED() ((void)gpus, (void)device, (void)argument)
+
+/* A value for a result, and the result for the caller. */
+#define PRINT(result, ...) ((result) == NVML_SUCCESS ? (void)snprintf(text, size, __VA_ARGS__) : (void)0, (result))
+
+enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_SUB_SYSTEM_ID,
+       PCI_BASE_CLASS, PCI_SUB_CLASS };
 enum { MEMORY_TOTAL, MEMORY_USED, MEMORY_FREE, MEMORY_RESERVED };
 
 /* Error type, counter and location of an ECC property in one number. */
@@ -87,3 +101,8 @@ reader special_timestamp, special_driver_version, special_count, special_pci, sp
     special_encoder, special_ecc_total, special_ecc_location, special_retired_pages, special_power_field,
     special_vgpu_driver, special_vgpu_device, special_addressing_mode, special_reset_status, special_fabric,
     special_c2c_mode;
+
+/* What nvmlDeviceGetFieldValues says about one field; `argument` is its id, and its scope in the upper 16 bits. */
+nvmlReturn_t read_field(nvmlDevice_t device, int argument, nvmlValue_t *value);
+nvmlReturn_t read_fabric(nvmlDevice_t device, nvmlGpuFabricInfoV_t *fabric);
+nvmlReturn_t if_known(nvmlReturn_t result);
