@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 CATALOG = HERE.parent / "catalog"
 QUERY = "nvidia-smi-query.yaml"
 REPORT = "nvidia-smi-report.yaml"
+QUERIES = ("gpu", "compute_apps", "accounted_apps", "supported_clocks", "retired_pages", "remapped_rows")
 NEWEST = 9999
 KEYS = {"name", "alias", "unit", "after", "until", "as", "call", "argument"}
 ROW_KEYS = {"label", "element", "rows", "as", "call", "argument", "unit", "part", "display", "asked", "bare", "indent",
@@ -36,11 +37,12 @@ class Property:
     argument: str
 
 
-def properties(query: str = "properties") -> list[Property]:
-    """The properties of --query-gpu in the order of --help-query-gpu.
+def properties(query: str = "gpu") -> list[Property]:
+    """The properties of a query in the order of its --help-query-….
 
     Raises NvsimError for an unknown key or two properties of one name in one branch."""
-    found = [_property(item) for item in _load(QUERY)[query]]
+    catalog = _load(QUERY)
+    found = [_property(item) for item in ([] if query == "gpu" else catalog["common"]) + catalog[query]]
     for n, one in enumerate(found):
         for other in found[:n]:
             names = {one.name, *one.aliases} & {other.name, *other.aliases}
@@ -51,11 +53,11 @@ def properties(query: str = "properties") -> list[Property]:
 
 def query_fields() -> str:
     """The text of smi/query_fields.inc: the readers that are needed, then the table."""
-    found = properties()
-    readers = sorted({(p.kind, p.call) for p in found if p.kind != "special"})
+    found = [(query, p) for query in QUERIES for p in properties(query)]
+    readers = sorted({(p.kind, p.call) for _, p in found if p.kind != "special"})
     lines = [f"READER({kind}, {call})" for kind, call in readers]
-    lines += [f'FIELD("{p.name}", "{",".join(p.aliases)}", "{p.unit}", {p.after}, {p.until}, {p.kind}, {p.call}, '
-              f"{p.argument})" for p in found]
+    lines += [f'FIELD(QUERY_{query.upper()}, "{p.name}", "{",".join(p.aliases)}", "{p.unit}", {p.after}, {p.until}, '
+              f"{p.kind}, {p.call}, {p.argument})" for query, p in found]
     return _notice(QUERY) + "\n".join(lines) + "\n"
 
 

@@ -191,6 +191,11 @@ def test_the_help_of_a_query_has_every_property(smi):
     (["--query-gpu=name"], 2, f'"--format=" switch is missing. {SEE_HELP}'),
     (["--query-gpu=name", "--format=noheader"], 2, "Format modifier --format=csv is mandatory.\n"),
     (["--query-gpu=name", "--format=csv,foo"], 2, "Format modifier is not recognized.\n"),
+    (["--query-gpu=name", "--query-compute-apps=pid", "--format=csv"], 2,
+     "Only one --query-* switch can be used at a time.\n"),
+    (["--query-compute-apps=name,bar", "--format=csv"], 2, 'Field "bar" is not a valid field to query.\n\n'),
+    (["-u"], 2, "Invalid combination of input arguments. Specify -q/--query and -u/--unit to run a unit query.  "
+                f"{SEE_HELP}"),
     (["--query-gpu=name,bar,baz", "--format=csv"], 2, 'Field "bar" is not a valid field to query.\n\n'),
     (["--query-gpu=NAME", "--format=csv"], 2, 'Field "NAME" is not a valid field to query.\n\n'),
     (["-l", "0"], 2, "Provided [-l(ms) | --loop(-ms)=] value is incorrect. Loop frequency must be greater than 0.\n\n"),
@@ -200,12 +205,51 @@ def test_a_wrong_command_line_is_answered_as_by_the_genuine_tool(smi, args, stat
     assert smi.says(*args) == (status, text)
 
 
-@pytest.mark.parametrize("args", [["--dtd"], ["--query-compute-apps=pid", "--format=csv"], ["topo", "-m"],
-                                  ["mig", "-lgip"], ["-i", "0", "-pm", "1"]])
+@pytest.mark.parametrize("args", [["--dtd"], ["topo", "-m"], ["mig", "-lgip"]])
 def test_what_is_not_built_fails_and_prints_no_result(smi, args):
     done = smi(*args)
     assert (done.returncode, done.stdout) == (1, "")
     assert "is not part of this emulation" in done.stderr
+
+
+@pytest.mark.parametrize(("query", "fields"), [
+    ("compute-apps", "gpu_name,pid,name,used_memory"), ("accounted-apps", "gpu_uuid,pid,gpu_util,mem_util,time")])
+def test_without_processes_there_is_only_the_heading(smi, query, fields):
+    status, text = smi.says(f"--query-{query}={fields}", "--format=csv")
+    assert status == 0 and len(text.splitlines()) == 1
+    assert smi.says(f"--query-{query}={fields}", "--format=csv,noheader") == (0, "")
+
+
+def test_supported_clocks_are_rows(smi):
+    status, text = smi.says("--query-supported-clocks=gpu_bus_id,mem,gr", "--format=csv", "-i", "0")
+    lines = text.splitlines()
+    assert status == 0 and lines[:2] == ["gpu_bus_id, memory [MHz], graphics [MHz]",
+                                         "00000000:07:00.0, 1215 MHz, 1410 MHz"]
+    assert len(lines) == 82
+
+
+def test_rows_are_remapped_or_pages_retired_as_the_board_can(smi):
+    board.update(smi.library, 0, remapped_correctable=2, remapped_pending=1)
+    rows = "remapped_rows.correctable,remapped_rows.uncorrectable,remapped_rows.pending,remapped_rows.failure"
+    assert smi.says(f"--query-remapped-rows={rows}", "--format=csv,noheader")[1].splitlines() == [
+        "2, 0, 1, 0", "[N/A], [N/A], [N/A], [N/A]", "[N/A], [N/A], [N/A], [N/A]"]
+    pages = "gpu_uuid,retired_pages.address,retired_pages.cause"
+    assert smi.says(f"--query-retired-pages={pages}", "--format=csv,noheader", "-i", "0,1")[1].splitlines() == [
+        f"{UUID.format(0)}, [N/A], Single Bit ECC", f"{UUID.format(0)}, [N/A], Double Bit ECC"]
+
+
+@pytest.mark.parametrize("query", ["compute-apps", "accounted-apps", "supported-clocks", "retired-pages",
+                                   "remapped-rows"])
+def test_the_help_of_another_query_has_its_properties(smi, query):
+    status, text = smi.says(f"--help-query-{query}")
+    assert status == 0 and f'"--query-{query}"' in text
+    names = re.findall(r'^"(.*?)"', text, re.M)
+    assert names[:5] == ["timestamp", "gpu_name", "gpu_bus_id", "gpu_serial", "gpu_uuid"]
+    assert smi.says(f"--query-{query}={','.join(names)}", "--format=csv")[0] == 0
+
+
+def test_no_gpu_is_excluded(smi):
+    assert smi.says("-B") == (0, "No excluded devices found.\n")
 
 
 def test_a_property_that_the_branch_does_not_know_is_no_field(host):

@@ -27,7 +27,7 @@ SPECIAL(driver_version)
 SPECIAL(count)
 {
     UNUSED();
-    snprintf(text, size, "%u", gpus->attached);
+    snprintf(text, size, "%u", subject->gpus->attached);
     return NVML_SUCCESS;
 }
 

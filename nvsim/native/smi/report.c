@@ -113,7 +113,7 @@ static bool is_visible(const struct report *report, const struct row *row)
 static void print_value(struct report *report, const struct row *row)
 {
     char text[512] = "", *value = text;
-    nvmlReturn_t result = row->read(report->gpus, report->gpu->device, row->argument, text, sizeof text);
+    nvmlReturn_t result = row->read(&report->subject, report->gpu->device, row->argument, text, sizeof text);
 
     if (result == NVML_ERROR_FUNCTION_NOT_FOUND)
         result = NVML_ERROR_NOT_SUPPORTED;
@@ -177,24 +177,48 @@ static void print_head(struct report *report)
     report_row(report, "CUDA Version", "cuda_version", result == NVML_SUCCESS ? cuda : nvml_text(result));
     if (!report->xml)
         fputc('\n', report->out);
-    report_number(report, "Attached GPUs", "attached_gpus", report->gpus->attached, "");
+}
+
+/* Enclosures of the S class, which no driver of today serves. */
+static void print_units(struct report *report)
+{
+    unsigned int count = 0;
+
+    NVML(nvmlUnitGetCount, &count);
+    report_row(report, "HIC Info", NULL, "N/A");
+    report_open(report, NULL, "hic_info");
+    report_close(report, NULL, "hic_info");
+    report_number(report, "Attached Units", "attached_units", count, "");
+    if (!report->xml)
+        fputc('\n', report->out);
+}
+
+static void print_gpus(struct report *report)
+{
+    const struct gpus *gpus = report->subject.gpus;
+
+    report_number(report, "Attached GPUs", "attached_gpus", gpus->attached, "");
+    for (size_t i = 0; i < gpus->count; i++) {
+        report->gpu = &gpus->items[i];
+        print_gpu(report);
+    }
 }
 
 void print_report(const struct gpus *gpus, const struct options *options, FILE *out)
 {
-    struct report report = {.out = out, .xml = options->xml, .display = options->display, .gpus = gpus};
+    struct report report = {.out = out, .xml = options->xml, .display = options->display, .subject = {.gpus = gpus}};
 
     if (report.xml)
-        fprintf(out, "<?xml version=\"1.0\" ?>\n<!DOCTYPE nvidia_smi_log SYSTEM \"nvsmi_device_v%d.dtd\">\n",
-                nvml_branch() < 530 ? 11 : 12);
+        fprintf(out, "<?xml version=\"1.0\" ?>\n<!DOCTYPE nvidia_smi_log SYSTEM \"nvsmi_%s_v%d.dtd\">\n",
+                options->unit ? "unit" : "device", nvml_branch() < 530 ? 11 : 12);
     else
         fputs("\n==============NVSMI LOG==============\n\n", out);
     report_open(&report, NULL, "nvidia_smi_log");
     print_head(&report);
-    for (size_t i = 0; i < gpus->count; i++) {
-        report.gpu = &gpus->items[i];
-        print_gpu(&report);
-    }
+    if (options->unit)
+        print_units(&report);
+    else
+        print_gpus(&report);
     report_close(&report, NULL, "nvidia_smi_log");
 }
 

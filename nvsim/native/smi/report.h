@@ -10,7 +10,7 @@ struct report {
     bool xml;
     int depth;
     const char *display; /* -d: sections, separated by commas; NULL for all */
-    const struct gpus *gpus;
+    struct subject subject;
     const struct gpu *gpu;
 };
 

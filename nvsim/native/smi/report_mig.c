@@ -24,7 +24,7 @@ static void print_value(struct report *report, const char *label, const char *el
                         nvmlDevice_t device, int argument, const char *unit)
 {
     char value[64] = "", text[96];
-    nvmlReturn_t result = read(report->gpus, device, argument, value, sizeof value);
+    nvmlReturn_t result = read(&report->subject, device, argument, value, sizeof value);
 
     snprintf(text, sizeof text, "%s%s", value, unit);
     report_row(report, label, element, result == NVML_SUCCESS ? text : nvml_text(result));
