@@ -226,3 +226,15 @@ nvmlReturn_t nvmlDeviceGetCapabilities(nvmlDevice_t device, nvmlDeviceCapabiliti
     caps->capMask = gpu->capabilities;
     return NVML_SUCCESS;
 }
+
+/* Driver models are for Windows.  A caller may ask for one of the two alone. */
+nvmlReturn_t nvmlDeviceGetDriverModel_v2(nvmlDevice_t device, nvmlDriverModel_t *current, nvmlDriverModel_t *pending)
+{
+    GPU_OR_RETURN(gpu, device, current || pending);
+    return NVML_ERROR_NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlDeviceGetDriverModel(nvmlDevice_t device, nvmlDriverModel_t *current, nvmlDriverModel_t *pending)
+{
+    return nvmlDeviceGetDriverModel_v2(device, current, pending);
+}
