@@ -14,6 +14,9 @@ PAGES = 64
 POLICIES = 12
 PCIE_ERRORS = 11
 MIG_SLOTS = 8
+FANS = 8
+SMOOTHING_PROFILES = 5
+SMOOTHING_PARAMETERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +180,30 @@ class Gpu:
     fabric_cluster: str = text(40, "fabric cluster UUID, without prefix", live=True)
     c2c_mode: int | None = u32("1 if the chip-to-chip link is in use", default=None)
 
+    # What an administrator set, and what can be set: nvsim/catalog/settings.yaml
+    api_unrestricted: int = u32("bit n: ordinary users may call what nvmlRestrictedAPI_t n names", live=True)
+    clock_locks: int = u32("clocks that can be locked: sum of 1 graphics, 2 memory")
+    lock_graphics_min: int | None = u32("MHz, lower end of the locked clocks", default=None, live=True)
+    lock_graphics_max: int | None = u32("MHz, upper end of the locked clocks", default=None, live=True)
+    lock_memory_min: int | None = u32("MHz, lower end of the locked clocks", default=None, live=True)
+    lock_memory_max: int | None = u32("MHz, upper end of the locked clocks", default=None, live=True)
+    offset_graphics: int | None = i32("MHz that the voltage curve is moved by", default=None, live=True)
+    offset_graphics_min: int = i32("MHz")
+    offset_graphics_max: int = i32("MHz")
+    offset_memory: int | None = i32("MHz that the voltage curve is moved by", default=None, live=True)
+    offset_memory_min: int = i32("MHz")
+    offset_memory_max: int = i32("MHz")
+    fan_manual: int = u32("bit n: fan n turns at its target, not by temperature", live=True)
+    fan_target: tuple[int, ...] = array("u32", FANS, "percent of the highest speed")
+    draining: int = u32("1: the GPU takes no new work, and new processes do not see it", live=True)
+    removed: int = u32("0, or 1 + its fault at the time at which the driver let go of it, until the bus is scanned")
+    workload_profiles: int = u64("bit n: the board knows workload power profile n, nvmlPowerProfileType_t")
+    workload_requested: int = u64("workload power profiles that are asked for", live=True)
+    power_smoothing: int | None = u32("power smoothing, 0 or 1", default=None, live=True)
+    power_smoothing_profile: int = u32("power smoothing profile in use", live=True)
+    power_smoothing_values: tuple[int, ...] = array("u32", SMOOTHING_PROFILES * SMOOTHING_PARAMETERS,
+                                                    "parameter n of profile p in place 8 p + n")
+
     # Where it is
     numa_node: int | None = u32("NUMA node of host memory", default=None)
     host_bridge: int = u32("GPUs with equal numbers share a PCIe host bridge")
@@ -222,7 +249,6 @@ class Gpu:
     power_module_limit_default: int | None = u32("milliwatt", default=None)
     power_module_limit_min: int | None = u32("milliwatt", default=None)
     power_module_limit_max: int | None = u32("milliwatt", default=None)
-    power_smoothing: int | None = u32("power smoothing, 0 or 1", default=None, live=True)
     power_source: int = u32("0 mains, 1 battery, 2 undersized supply", live=True)
     violation: tuple[int, ...] = array("u64", POLICIES, "nanoseconds below the highest clocks, by nvmlPerfPolicyType_t")
     slowdown_software: int = u64("nanoseconds slowed down by software for heat", live=True)

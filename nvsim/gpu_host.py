@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from nvsim import board, build, ctl, document, profile, state
+from nvsim import board, build, document, profile, state
+from nvsim.ctl import verbs
 from nvsim.errors import NvsimError
 from nvsim.machine import Machine
 
@@ -128,7 +129,7 @@ class GpuHost:
 
         None: the board does not have that.  Raises NvsimError; `nvsim ctl set --help` lists the names."""
         words = [f"{name}={'none' if value is None else value}" for name, value in values.items()]
-        ctl.set_values(self.root, [f"gpu={gpu}", *words])
+        verbs.parse(["set", f"gpu={gpu}", *words]).apply(self.root)
         self._mirror()
 
     def ctl(self, *words: str) -> str:

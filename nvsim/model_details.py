@@ -44,8 +44,7 @@ def _memory(m: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _power(own: dict[str, Any]) -> dict[str, Any]:
-    values = {"power_memory_average": _milliwatt(own.get("memory_power_w")),
-              "power_smoothing": 0 if own.get("power_smoothing") else None}
+    values = {"power_memory_average": _milliwatt(own.get("memory_power_w"))}
     if "module" in own:
         low, default, top = (_milliwatt(w) for w in own["module"]["limit_w"])
         values |= {"power_module": _milliwatt(own["module"]["now"]), "power_module_limit": default,

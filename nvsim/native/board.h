@@ -149,6 +149,27 @@ struct nvsim_gpu {
     uint32_t fabric_clique; /* fabric clique */
     char fabric_cluster[40]; /* fabric cluster UUID, without prefix */
     uint32_t c2c_mode; /* 1 if the chip-to-chip link is in use */
+    uint32_t api_unrestricted; /* bit n: ordinary users may call what nvmlRestrictedAPI_t n names */
+    uint32_t clock_locks; /* clocks that can be locked: sum of 1 graphics, 2 memory */
+    uint32_t lock_graphics_min; /* MHz, lower end of the locked clocks */
+    uint32_t lock_graphics_max; /* MHz, upper end of the locked clocks */
+    uint32_t lock_memory_min; /* MHz, lower end of the locked clocks */
+    uint32_t lock_memory_max; /* MHz, upper end of the locked clocks */
+    int32_t offset_graphics; /* MHz that the voltage curve is moved by */
+    int32_t offset_graphics_min; /* MHz */
+    int32_t offset_graphics_max; /* MHz */
+    int32_t offset_memory; /* MHz that the voltage curve is moved by */
+    int32_t offset_memory_min; /* MHz */
+    int32_t offset_memory_max; /* MHz */
+    uint32_t fan_manual; /* bit n: fan n turns at its target, not by temperature */
+    uint32_t fan_target[8]; /* percent of the highest speed */
+    uint32_t draining; /* 1: the GPU takes no new work, and new processes do not see it */
+    uint32_t removed; /* 0, or 1 + its fault at the time at which the driver let go of it, until the bus is scanned */
+    uint64_t workload_profiles; /* bit n: the board knows workload power profile n, nvmlPowerProfileType_t */
+    uint64_t workload_requested; /* workload power profiles that are asked for */
+    uint32_t power_smoothing; /* power smoothing, 0 or 1 */
+    uint32_t power_smoothing_profile; /* power smoothing profile in use */
+    uint32_t power_smoothing_values[40]; /* parameter n of profile p in place 8 p + n */
     uint32_t numa_node; /* NUMA node of host memory */
     uint32_t host_bridge; /* GPUs with equal numbers share a PCIe host bridge */
     uint32_t pcie_switch; /* GPUs with equal numbers share a PCIe switch; 0 none */
@@ -187,7 +208,6 @@ struct nvsim_gpu {
     uint32_t power_module_limit_default; /* milliwatt */
     uint32_t power_module_limit_min; /* milliwatt */
     uint32_t power_module_limit_max; /* milliwatt */
-    uint32_t power_smoothing; /* power smoothing, 0 or 1 */
     uint32_t power_source; /* 0 mains, 1 battery, 2 undersized supply */
     uint64_t violation[12]; /* nanoseconds below the highest clocks, by nvmlPerfPolicyType_t */
     uint64_t slowdown_software; /* nanoseconds slowed down by software for heat */
@@ -276,6 +296,7 @@ struct nvsim_header {
     char kernel_version[32]; /* version of the kernel modules; a difference is a mismatch */
     char nvml_version[32]; /* CUDA major and driver version, e.g. 12.550.54.15 */
     char dev_root[1024]; /* folder that holds dev/; / on a machine that has been entered */
+    uint32_t driver_branch; /* first number of the driver's version, e.g. 550 */
 } __attribute__((aligned(8)));
 
 /* A GPU, twice: copies[generation & 1] counts. */

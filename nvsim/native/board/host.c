@@ -65,7 +65,8 @@ unsigned nvsim_find_gpus(uint8_t places[NVSIM_BOARD_CAPACITY])
     unsigned count = 0, present = LOAD(nvsim_board.header.gpu_count);
     for (unsigned place = 0; place < present && place < NVSIM_BOARD_CAPACITY; place++) {
         unsigned slot = count;
-        if (nvsim_node("nvidia", (int)copy_of(&nvsim_board.slots[place])->minor))
+        const struct nvsim_gpu *gpu = copy_of(&nvsim_board.slots[place]);
+        if (LOAD(gpu->draining) || LOAD(gpu->removed) || nvsim_node("nvidia", (int)gpu->minor))
             continue;
         for (; slot && pci_order(places[slot - 1]) > pci_order(place); slot--)
             places[slot] = places[slot - 1];

@@ -18,7 +18,8 @@ enum nvsim_driver nvsim_driver(void) __attribute__((visibility("hidden")));
 /* 0 if /dev/NAME (with a number at its end unless `minor` is negative) is there and may be opened, else the errno. */
 int nvsim_node(const char *name, int minor) __attribute__((visibility("hidden")));
 
-/* Fills `places` with the GPUs whose node may be opened, in PCI bus order, by their place on the board; how many. */
+/* Fills `places` with the GPUs that are in service and whose node may be opened, in PCI bus order, by their place on
+ * the board; how many. */
 unsigned nvsim_find_gpus(uint8_t places[NVSIM_BOARD_CAPACITY]) __attribute__((visibility("hidden")));
 
 #endif

@@ -113,7 +113,9 @@ nvmlReturn_t nvmlDeviceGetAccountingStats_v2(nvmlDevice_t device, nvmlAccounting
     nvmlReturn_t result = account_of(gpu, stats->pid, &account);
     if (result)
         return result;
-    uint64_t now = now_us(), life = account.running && now > account.started ? now - account.started : account.time_ms * 1000;
+    uint64_t now = now_us(), life = account.time_ms * 1000;
+    if (account.running)
+        life = now > account.started ? now - account.started : 0;
     unsigned samples = (unsigned)(life / SAMPLING_PERIOD_US) + 1;
     *stats = (nvmlAccountingStats_v2_t){.pid = account.pid,
                                         .isRunning = account.running,

@@ -165,13 +165,35 @@ static nvmlReturn_t change(const char *path, unsigned place, nvsim_edit edit, vo
     return result;
 }
 
+/* The library file that this process has loaded. */
+static nvmlReturn_t change_slot(unsigned place, nvsim_edit edit, void *arguments)
+{
+    Dl_info own;
+    if (!dladdr(&nvsim_board, &own) || !own.dli_fname)
+        return NVML_ERROR_UNKNOWN;
+    return change(own.dli_fname, place, edit, arguments);
+}
+
+static unsigned place_of(const struct nvsim_gpu *gpu)
+{
+    return (unsigned)(slot_of(gpu) - nvsim_board.slots);
+}
+
+nvmlReturn_t change_place(unsigned place, nvsim_edit edit, void *arguments)
+{
+    return administrator() ? NVML_ERROR_NO_PERMISSION : change_slot(place, edit, arguments);
+}
+
 nvmlReturn_t change_gpu(nvmlDevice_t device, nvsim_edit edit, void *arguments)
 {
     GPU_OR_RETURN(gpu, device, 1);
-    Dl_info own;
-    if (administrator())
+    return change_place(place_of(gpu), edit, arguments);
+}
+
+nvmlReturn_t change_unrestricted(nvmlDevice_t device, nvmlRestrictedAPI_t api, nvsim_edit edit, void *arguments)
+{
+    GPU_OR_RETURN(gpu, device, 1);
+    if (!(LOAD(gpu->api_unrestricted) & 1u << api) && administrator())
         return NVML_ERROR_NO_PERMISSION;
-    if (!dladdr(&nvsim_board, &own) || !own.dli_fname)
-        return NVML_ERROR_UNKNOWN;
-    return change(own.dli_fname, (unsigned)(slot_of(gpu) - nvsim_board.slots), edit, arguments);
+    return change_slot(place_of(gpu), edit, arguments);
 }

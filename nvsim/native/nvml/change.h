@@ -16,6 +16,13 @@ nvmlReturn_t administrator(void) __attribute__((visibility("hidden")));
 nvmlReturn_t change_gpu(nvmlDevice_t device, nvsim_edit edit, void *arguments)
     __attribute__((visibility("hidden")));
 
+/* The same for a GPU by its place on the board, whether this process sees it or not. */
+nvmlReturn_t change_place(unsigned place, nvsim_edit edit, void *arguments) __attribute__((visibility("hidden")));
+
+/* The same for a call that an administrator may open to ordinary users: they too must be able to write the file. */
+nvmlReturn_t change_unrestricted(nvmlDevice_t device, nvmlRestrictedAPI_t api, nvsim_edit edit, void *arguments)
+    __attribute__((visibility("hidden")));
+
 /* Puts an event into the ring of a record that is being changed. */
 static inline void raise_event(struct nvsim_gpu *gpu, uint64_t type, uint64_t data)
 {

@@ -1,9 +1,7 @@
-/* Clocks, performance state and power. */
+/* Clocks and performance state. */
 #include <time.h>
 
-#include "internal.h"
-
-enum { CLOCK_STEP_MHZ = 15 };
+#include "clocks.h"
 
 GET_U32(nvmlDeviceGetPerformanceState, nvmlPstates_t, pstate)
 GET_U32(nvmlDeviceGetPowerState, nvmlPstates_t, pstate)
@@ -11,22 +9,7 @@ GET_U64(nvmlDeviceGetCurrentClocksThrottleReasons, clocks_event_reasons)
 GET_U64(nvmlDeviceGetCurrentClocksEventReasons, clocks_event_reasons)
 GET_U64(nvmlDeviceGetSupportedClocksThrottleReasons, clocks_event_reasons_supported)
 GET_U64(nvmlDeviceGetSupportedClocksEventReasons, clocks_event_reasons_supported)
-GET_U32(nvmlDeviceGetPowerUsage, unsigned int, power_usage)
-GET_U32(nvmlDeviceGetPowerManagementLimit, unsigned int, power_limit)
-GET_U32(nvmlDeviceGetPowerManagementDefaultLimit, unsigned int, power_limit_default)
-GET_U32(nvmlDeviceGetEnforcedPowerLimit, unsigned int, power_limit_enforced)
-GET_PAIR(nvmlDeviceGetPowerManagementLimitConstraints, unsigned int, power_limit_min, power_limit_max)
-GET_U64(nvmlDeviceGetTotalEnergyConsumption, energy)
 GET_CONSTANT(nvmlDeviceGetAdaptiveClockInfoStatus, unsigned int, NVML_ADAPTIVE_CLOCKING_INFO_STATUS_ENABLED)
-
-nvmlReturn_t nvmlDeviceGetPowerManagementMode(nvmlDevice_t device, nvmlEnableState_t *mode)
-{
-    GPU_OR_RETURN(gpu, device, mode != NULL);
-    if (LOAD(gpu->power_limit) == NVSIM_ABSENT_U32)
-        return NVML_ERROR_NOT_SUPPORTED;
-    *mode = NVML_FEATURE_ENABLED;
-    return NVML_SUCCESS;
-}
 
 /* One of the clocks that `places` lists by nvmlClockType_t; NULL: that type has no such clock. */
 static nvmlReturn_t clock_of(nvmlDevice_t device, nvmlClockType_t type, const size_t places[NVML_CLOCK_COUNT],
@@ -50,9 +33,35 @@ static const size_t standard[NVML_CLOCK_COUNT] = {
     [NVML_CLOCK_SM] = AT(clock_default_graphics),
     [NVML_CLOCK_MEM] = AT(clock_default_memory)};
 
+/* A clock between limits, some of which may be absent. */
+static unsigned limited(unsigned clock, uint32_t lowest, uint32_t highest_allowed)
+{
+    if (lowest != NVSIM_ABSENT_U32 && clock < lowest)
+        clock = lowest;
+    return highest_allowed != NVSIM_ABSENT_U32 && clock > highest_allowed ? highest_allowed : clock;
+}
+
+/* A clock as it is: locked clocks hold it between their ends, and applications clocks other than the default ones
+ * are its limit. */
+static nvmlReturn_t current_clock(nvmlDevice_t device, nvmlClockType_t type, unsigned *clock)
+{
+    nvmlReturn_t result = clock_of(device, type, current, clock);
+    if (result || type == NVML_CLOCK_VIDEO)
+        return result;
+    GPU_OR_RETURN(gpu, device, 1);
+    if (type == NVML_CLOCK_MEM) {
+        *clock = limited(*clock, LOAD(gpu->lock_memory_min), LOAD(gpu->lock_memory_max));
+        return NVML_SUCCESS;
+    }
+    if (LOAD(gpu->clock_app_graphics) != gpu->clock_default_graphics)
+        *clock = limited(*clock, NVSIM_ABSENT_U32, LOAD(gpu->clock_app_graphics));
+    *clock = limited(*clock, LOAD(gpu->lock_graphics_min), LOAD(gpu->lock_graphics_max));
+    return NVML_SUCCESS;
+}
+
 nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
 {
-    return clock_of(device, type, current, clock);
+    return current_clock(device, type, clock);
 }
 
 nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
@@ -60,15 +69,23 @@ nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type
     return clock_of(device, type, highest, clock);
 }
 
+/* Branch 595 no longer has them. */
+static nvmlReturn_t application_clock(nvmlDevice_t device, nvmlClockType_t type, const size_t places[NVML_CLOCK_COUNT],
+                                      unsigned *clock)
+{
+    nvmlReturn_t result = clock_of(device, type, places, clock);
+    return !result && driver_branch() >= NO_APPLICATION_CLOCKS ? NVML_ERROR_DEPRECATED : result;
+}
+
 nvmlReturn_t nvmlDeviceGetApplicationsClock(nvmlDevice_t device, nvmlClockType_t clockType, unsigned int *clockMHz)
 {
-    return clock_of(device, clockType, application, clockMHz);
+    return application_clock(device, clockType, application, clockMHz);
 }
 
 nvmlReturn_t nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, nvmlClockType_t clockType,
                                                    unsigned int *clockMHz)
 {
-    return clock_of(device, clockType, standard, clockMHz);
+    return application_clock(device, clockType, standard, clockMHz);
 }
 
 nvmlReturn_t nvmlDeviceGetMaxCustomerBoostClock(nvmlDevice_t device, nvmlClockType_t clockType, unsigned int *clockMHz)
@@ -81,6 +98,10 @@ nvmlReturn_t nvmlDeviceGetClock(nvmlDevice_t device, nvmlClockType_t clockType, 
 {
     static const size_t *const by_id[NVML_CLOCK_ID_COUNT] = {current, application, standard, highest};
     GPU_OR_RETURN(gpu, device, clockMHz != NULL && clockId < NVML_CLOCK_ID_COUNT);
+    if (clockId == NVML_CLOCK_ID_CURRENT)
+        return current_clock(device, clockType, clockMHz);
+    if (by_id[clockId] == application || by_id[clockId] == standard)
+        return application_clock(device, clockType, by_id[clockId], clockMHz);
     return clock_of(device, clockType, by_id[clockId], clockMHz);
 }
 
@@ -138,14 +159,6 @@ nvmlReturn_t nvmlDeviceGetSupportedPerformanceStates(nvmlDevice_t device, nvmlPs
     for (unsigned i = 0; i < size / sizeof *pstates; i++)
         pstates[i] = i < 2 ? states[i] : NVML_PSTATE_UNKNOWN;
     return NVML_SUCCESS;
-}
-
-/* No board with the clock boost of the Kepler age is in the catalogue; later ones never stop boosting. */
-nvmlReturn_t nvmlDeviceGetAutoBoostedClocksEnabled(nvmlDevice_t device, nvmlEnableState_t *isEnabled,
-                                                   nvmlEnableState_t *defaultIsEnabled)
-{
-    GPU_OR_RETURN(gpu, device, isEnabled && defaultIsEnabled);
-    return NVML_ERROR_NOT_SUPPORTED;
 }
 
 nvmlReturn_t nvmlDeviceGetViolationStatus(nvmlDevice_t device, nvmlPerfPolicyType_t perfPolicyType,

@@ -66,7 +66,6 @@ HIDDEN void mig_settle(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci, in
 
 /* "MIG-…" of a compute instance, from its GPU's UUID and what it is. */
 HIDDEN void mig_uuid(const struct nvsim_gpu *gpu, unsigned gi_slot, unsigned ci_slot, char *text, size_t size);
-HIDDEN unsigned driver_branch(void);
 
 /* What a MIG device is, by the slot of its compute instance.  The profile is NULL if it was destroyed meanwhile. */
 HIDDEN const struct mig_profile *mig_profile_of(const struct nvsim_gpu *gpu, unsigned slot);

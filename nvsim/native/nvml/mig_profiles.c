@@ -1,16 +1,10 @@
 /* MIG profiles of the boards: what there is, what still fits, and where the driver would put the next instance. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "mig.h"
 #include "mig_tables.inc"
 
 enum { TABLES = sizeof tables / sizeof *tables };
-
-unsigned driver_branch(void)
-{
-    return (unsigned)strtoul(nvsim_board.header.driver_version, NULL, 10);
-}
 
 static unsigned newest(const unsigned (*counts)[2], size_t length)
 {

@@ -34,14 +34,3 @@ nvmlReturn_t nvmlDeviceSetComputeMode(nvmlDevice_t device, nvmlComputeMode_t mod
         return NVML_ERROR_NOT_SUPPORTED;
     return change_gpu(device, set_compute_mode, &mode);
 }
-
-/* Any process may ask; changing needs root. */
-nvmlReturn_t nvmlDeviceGetAPIRestriction(nvmlDevice_t device, nvmlRestrictedAPI_t apiType,
-                                         nvmlEnableState_t *isRestricted)
-{
-    GPU_OR_RETURN(gpu, device, isRestricted != NULL && apiType < NVML_RESTRICTED_API_COUNT);
-    if (apiType == NVML_RESTRICTED_API_SET_AUTO_BOOSTED_CLOCKS)
-        return NVML_ERROR_NOT_SUPPORTED;
-    *isRestricted = NVML_FEATURE_ENABLED;
-    return NVML_SUCCESS;
-}

@@ -131,7 +131,8 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUti
     return list_samples(gpu, lastSeenTimeStamp, processSamplesCount, utilization, write_sample);
 }
 
-nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProcessesUtilizationInfo_t *procesesUtilInfo)
+nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
+                                                   nvmlProcessesUtilizationInfo_t *procesesUtilInfo)
 {
     GPU_OR_RETURN(gpu, device, procesesUtilInfo != NULL);
     KNOWN_VERSION(procesesUtilInfo, NVSIM_VERSION_nvmlProcessesUtilizationInfo_v1_t);

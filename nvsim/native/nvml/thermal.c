@@ -1,7 +1,5 @@
-/* Temperatures and fans. */
-#include "internal.h"
-
-enum { FAN_SPEED_MIN = 30, FAN_SPEED_MAX = 100 };
+/* Temperatures. */
+#include "change.h"
 
 static nvmlReturn_t celsius(const struct nvsim_gpu *gpu, size_t offset, int *value)
 {
@@ -67,59 +65,23 @@ nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTempe
     return result;
 }
 
-nvmlReturn_t nvmlDeviceGetNumFans(nvmlDevice_t device, unsigned int *numFans)
+static nvmlReturn_t set_target(struct nvsim_gpu *gpu, void *arguments)
 {
-    GPU_OR_RETURN(gpu, device, numFans != NULL);
-    if (!gpu->fan_count)
+    int32_t celsius = *(const int *)arguments;
+    if (gpu->threshold_target == NVSIM_ABSENT_I32)
         return NVML_ERROR_NOT_SUPPORTED;
-    *numFans = gpu->fan_count;
+    if (celsius < gpu->threshold_target_min || celsius > gpu->threshold_target_max)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    gpu->threshold_target = celsius;
     return NVML_SUCCESS;
 }
 
-GET_U32(nvmlDeviceGetFanSpeed, unsigned int, fan_speed)
-
-/* A board without fans supports none of their queries; a fan that it does not have is an invalid argument. */
-static nvmlReturn_t fan_of(nvmlDevice_t device, unsigned fan, const void *pointer)
+/* The target that fan and clocks follow is what can be set, between the ends that the board names. */
+nvmlReturn_t nvmlDeviceSetTemperatureThreshold(nvmlDevice_t device, nvmlTemperatureThresholds_t thresholdType,
+                                               int *temp)
 {
-    GPU_OR_RETURN(gpu, device, pointer != NULL);
-    if (!gpu->fan_count)
+    GPU_OR_RETURN(gpu, device, temp != NULL && thresholdType < NVML_TEMPERATURE_THRESHOLD_COUNT);
+    if (thresholdType != NVML_TEMPERATURE_THRESHOLD_ACOUSTIC_CURR)
         return NVML_ERROR_NOT_SUPPORTED;
-    return fan < gpu->fan_count ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
-}
-
-nvmlReturn_t nvmlDeviceGetFanSpeed_v2(nvmlDevice_t device, unsigned int fan, unsigned int *speed)
-{
-    nvmlReturn_t result = fan_of(device, fan, speed);
-    return result ? result : get_u32(device, speed, AT(fan_speed));
-}
-
-nvmlReturn_t nvmlDeviceGetTargetFanSpeed(nvmlDevice_t device, unsigned int fan, unsigned int *targetSpeed)
-{
-    return nvmlDeviceGetFanSpeed_v2(device, fan, targetSpeed);
-}
-
-nvmlReturn_t nvmlDeviceGetFanSpeedRPM(nvmlDevice_t device, nvmlFanSpeedInfo_t *fanSpeed)
-{
-    GPU_OR_RETURN(gpu, device, fanSpeed != NULL);
-    KNOWN_VERSION(fanSpeed, NVSIM_VERSION_nvmlFanSpeedInfo_v1_t);
-    nvmlReturn_t result = fan_of(device, fanSpeed->fan, fanSpeed);
-    return result ? result : get_u32(device, &fanSpeed->speed, AT(fan_rpm));
-}
-
-nvmlReturn_t nvmlDeviceGetMinMaxFanSpeed(nvmlDevice_t device, unsigned int *minSpeed, unsigned int *maxSpeed)
-{
-    nvmlReturn_t result = fan_of(device, 0, minSpeed && maxSpeed ? minSpeed : NULL);
-    if (!result) {
-        *minSpeed = FAN_SPEED_MIN;
-        *maxSpeed = FAN_SPEED_MAX;
-    }
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetFanControlPolicy_v2(nvmlDevice_t device, unsigned int fan, nvmlFanControlPolicy_t *policy)
-{
-    nvmlReturn_t result = fan_of(device, fan, policy);
-    if (!result)
-        *policy = NVML_FAN_POLICY_TEMPERATURE_CONTINOUS_SW;
-    return result;
+    return change_gpu(device, set_target, temp);
 }

@@ -65,7 +65,7 @@ def test_changes_reach_programs_that_run_already_and_the_process_itself(host: Gp
 
 
 def test_a_value_that_cannot_be_set_is_an_error_that_names_it(host: GpuHost) -> None:
-    with pytest.raises(NvsimError, match="name: this cannot be changed"):
+    with pytest.raises(NvsimError, match="name. is not known here"):
         host.set(gpu=0, name="T5")
     with pytest.raises(NvsimError, match="no GPU '9'"):
         host.set(gpu=9, temperature=1)
