@@ -12,7 +12,7 @@ import pynvml
 
 from nvsim.native import generate
 
-NOBODY = 65534
+CAPABILITY_VERSION_3 = 0x20080522
 C_PARAMETERS = {f.name: generate._params(f.params) for f in generate.functions()}
 TYPES = generate._load("nvml-types.yaml")
 LINES = Path(pynvml.__file__).read_text().splitlines()
@@ -100,9 +100,8 @@ def kind(value):
     return type(value).__name__
 
 
-def sweep(device, other, prefix=""):
-    """A line for every function of pynvml."""
-    functions = {n: f for n, f in vars(pynvml).items() if n.startswith("nvml") and inspect.isfunction(f)}
+def sweep(functions, device, other, prefix=""):
+    """A line for each function."""
     for name, function in sorted(functions.items()):
         if name == "nvmlShutdown":
             pynvml.nvmlInit()  # so that the session goes on
@@ -111,18 +110,26 @@ def sweep(device, other, prefix=""):
         attempt(pynvml.nvmlEventSetFree, caller.known["eventSet"])
 
 
+def without_capabilities():
+    """Root may change a GPU, an ordinary user may not; here nobody does, so that each call finds the same machine."""
+    if ctypes.CDLL(None).capset((ctypes.c_uint * 2)(CAPABILITY_VERSION_3, 0), (ctypes.c_uint * 6)()):
+        raise OSError("capset failed")
+
+
 def main():
+    without_capabilities()
     pynvml.nvmlInit()
-    if os.geteuid() == 0:
-        os.setresuid(NOBODY, NOBODY, NOBODY)
     devices = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     if not devices:
         print("no GPU")
         return
-    sweep(devices[0], devices[-1])
+    functions = {n: f for n, f in vars(pynvml).items() if n.startswith("nvml") and inspect.isfunction(f)}
+    sweep(functions, devices[0], devices[-1])
     mig = next(filter(None, (attempt(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, d, 0) for d in devices)), None)
     if mig:
-        sweep(mig, devices[-1], "MIG device: ")
+        of_a_device = {n: f for n, f in functions.items()
+                       if {"handle", "device", "migDevice"} & inspect.signature(f).parameters.keys()}
+        sweep(of_a_device, mig, devices[-1], "MIG device: ")
 
 
 if __name__ == "__main__":
