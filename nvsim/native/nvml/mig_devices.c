@@ -111,10 +111,11 @@ nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t 
         list_devices(gpu, &devices);
         for (unsigned i = 0; i < devices.count; i++) {
             unsigned slot = devices.found[i].slot;
-            if (strcasecmp(gpu->ci_uuid[slot], uuid) || !mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci))
+            if (strncasecmp(gpu->ci_uuid[slot], uuid, sizeof gpu->ci_uuid[slot]) ||
+                !mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci))
                 continue;
             *device = mig_handle(index, MIG_DEVICE, slot, devices.found[i].serial);
-            return (nvmlReturn_t)LOAD(gpu->fault);
+            return fault_of(gpu);
         }
     }
     return NVML_ERROR_NOT_FOUND;
