@@ -66,10 +66,11 @@ nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t 
         struct mig_device devices[MIG_SLOTS];
         for (unsigned i = 0, count = mig_devices(gpu, devices); i < count; i++) {
             unsigned slot = devices[i].slot;
-            if (strcasecmp(gpu->ci_uuid[slot], uuid) || !mig_may_use(gpu, devices[i].gi, devices[i].ci))
+            if (strncasecmp(gpu->ci_uuid[slot], uuid, sizeof gpu->ci_uuid[slot]) ||
+                !mig_may_use(gpu, devices[i].gi, devices[i].ci))
                 continue;
             *device = mig_handle(index, MIG_DEVICE, slot, devices[i].serial);
-            return (nvmlReturn_t)LOAD(gpu->fault);
+            return fault_of(gpu);
         }
     }
     return NVML_ERROR_NOT_FOUND;
