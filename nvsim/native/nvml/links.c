@@ -154,8 +154,8 @@ nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV
     nvmlReturn_t result = fabric_of(device, gpuFabricInfo, &found);
     if (result && result != NVML_ERROR_NOT_SUPPORTED)
         return result;
-    if (gpuFabricInfo->version != NVSIM_VERSION_nvmlGpuFabricInfo_v3_t &&
-        gpuFabricInfo->version != NVSIM_VERSION_nvmlGpuFabricInfo_v2_t)
+    if (!IS_VERSION(gpuFabricInfo, NVSIM_VERSION_nvmlGpuFabricInfo_v3_t) &&
+        !IS_VERSION(gpuFabricInfo, NVSIM_VERSION_nvmlGpuFabricInfo_v2_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (result)
         return result;
