@@ -164,9 +164,11 @@ static inline nvmlReturn_t get_text(nvmlDevice_t device, char *buffer, unsigned 
         return NVML_SUCCESS; \
     }
 
+/* The version of a struct, if the emulated driver is not older than it. */
+#define IS_VERSION(pointer, known) ((pointer)->version == (known) && driver_branch() >= known##_SINCE)
 #define KNOWN_VERSION(pointer, known) \
     do { \
-        if ((pointer)->version != (known)) \
+        if ((pointer)->version != (known) || driver_branch() < known##_SINCE) \
             return NVML_ERROR_ARGUMENT_VERSION_MISMATCH; \
     } while (0)
 

@@ -77,8 +77,8 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfoV(nvmlGpuInstance_t gpu
     const struct mig_profile *parent = NULL;
     const struct mig_compute *compute = NULL;
     unsigned version = info->version;
-    if (version != NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v2_t &&
-        version != NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v3_t)
+    if (!IS_VERSION(info, NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v2_t) &&
+        !IS_VERSION(info, NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v3_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     nvmlReturn_t result = find_index(gpu, place.slot, profile, engProfile, &compute, &parent);
     if (result)
