@@ -17,6 +17,7 @@ SWEEP = Path(__file__).with_name("nvml_sweep.py")
 # What a function that no chapter of the library defines may say.
 REFUSALS = {"NVMLError_NotSupported", "NVMLError_InvalidArgument", "NVMLError_NoPermission",
             "NVMLError_ArgumentVersionMismatch", "NVMLError_FunctionNotFound", "NVMLError_GpuIsLost"}
+BASE = "a100x8"  # recorded in full; of the other profiles, what differs from it
 PROFILES = [name for name in profile.names() if profile.load(name).driver]
 
 
@@ -44,7 +45,8 @@ def on(tmp_path_factory):
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_function_of_pynvml_answers_as_recorded(on, golden, name):
-    golden(f"nvml-sweep/{name}.txt", on(name, SWEEP))
+    known = set(on(BASE, SWEEP).splitlines()) if name != BASE else set()
+    golden(f"nvml-sweep/{name}.txt", "".join(f"{line}\n" for line in on(name, SWEEP).splitlines() if line not in known))
 
 
 @pytest.mark.parametrize("name", PROFILES)
