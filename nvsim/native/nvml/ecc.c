@@ -1,5 +1,6 @@
 /* ECC: modes, and counters by type, lifetime and place. */
 #include "internal.h"
+#include "mig.h"
 
 GET_PAIR(nvmlDeviceGetEccMode, nvmlEnableState_t, ecc_mode, ecc_pending)
 GET_U32(nvmlDeviceGetDefaultEccMode, nvmlEnableState_t, ecc_default)
@@ -56,14 +57,29 @@ nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorTyp
     return NVML_SUCCESS;
 }
 
+/* Of a MIG device only the uncorrected errors of its SRAM are counted, since the driver was loaded; it has had none. */
+static nvmlReturn_t answer_instance(nvmlReturn_t result, nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter,
+                                    nvmlMemoryLocation_t place, unsigned long long *count)
+{
+    if (result)
+        return result;
+    if (type != NVML_MEMORY_ERROR_TYPE_UNCORRECTED || counter != NVML_VOLATILE_ECC ||
+        place != NVML_MEMORY_LOCATION_SRAM)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *count = 0;
+    return NVML_SUCCESS;
+}
+
 /* A control-block unit (CBU) finds errors and corrects none. */
 nvmlReturn_t nvmlDeviceGetMemoryErrorCounter(nvmlDevice_t device, nvmlMemoryErrorType_t errorType,
                                              nvmlEccCounterType_t counterType, nvmlMemoryLocation_t locationType,
                                              unsigned long long *count)
 {
-    GPU_OR_RETURN(gpu, device, count != NULL && (unsigned)locationType < PLACES);
+    ANY_DEVICE_OR_RETURN(gpu, place, device, count != NULL && (unsigned)locationType < PLACES);
     struct counters counters = {0};
     nvmlReturn_t result = read_counters(gpu, errorType, counterType, &counters);
+    if (place.slot != MIG_NONE)
+        return answer_instance(result, errorType, counterType, locationType, count);
     if (result)
         return result;
     int sram = locationType == NVML_MEMORY_LOCATION_SRAM, dram = locationType == NVML_MEMORY_LOCATION_DRAM;
