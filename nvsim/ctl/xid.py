@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from nvsim.board_events import NOT_MIG, XID, Event, raised
-from nvsim.board_gpu import Gpu
+from nvsim.board_gpu import LINKS, Gpu
 from nvsim.ctl import config_space, health, kernel_log, links, memory_errors, processes
 from nvsim.ctl.targets import Target, targets
 from nvsim.ctl.words import Words
 from nvsim.errors import NvsimError
-from nvsim.xids import Xid, xid, xids
+from nvsim.xids import RECOVERY, Xid, xid, xids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class Happens:
         if one.gpu.fault == health.LOST:
             raise NvsimError("this GPU is lost, so it has no errors any more", source=one.name,
                              hint="nvsim ctl recover")
-        if self.xid.needs == "ecc" and not memory_errors.has_ecc(one.gpu):
-            raise NvsimError(f"Xid {self.xid.code} needs ECC, which is off or absent", source=one.name)
+        if self.xid.needs == "ecc":
+            memory_errors.check(one, f"Xid {self.xid.code}")
         if self.xid.needs == "nvlink":
             links.check(one, self.link)
 
@@ -67,7 +67,9 @@ class Happens:
             everyone = self.xid.ends == "all"
             values |= processes.without(gpu, lambda entry: everyone or entry["pid"] == self.pid)
         if self.xid.link and link >= 0:
-            values |= links.down(gpu, link)
+            values |= links.failed(gpu, link)
+        if self.xid.recovery:
+            values["recovery_action"] = RECOVERY[self.xid.recovery]
         if self.xid.gpu:
             values["fault"] = health.LOST if self.xid.gpu == "lost" else health.RESET_REQUIRED
         about = Event(type=XID, data=self.xid.code, gpu_instance=self.gpu_instance,
@@ -80,7 +82,7 @@ def parse(words: Words) -> Happens:
     if len(words.bare) != 1 or not words.bare[0].isdecimal() or not words.bare[0].isascii():
         raise NvsimError("expected one Xid number", source="ctl xid", hint="nvsim ctl xid gpu=0 79")
     return Happens(gpu=words.text("gpu"), xid=xid(int(words.bare[0][:9])), pid=words.number("pid", 0, most=2**22),
-                   process=words.text("name", "?").strip("?"), link=words.number("link", -1, most=35),
+                   process=words.text("name", "?").strip("?"), link=words.number("link", -1, most=LINKS - 1),
                    gpu_instance=words.number("gi", NOT_MIG, most=14),
                    compute_instance=words.number("ci", NOT_MIG, most=7))
 
