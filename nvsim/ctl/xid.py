@@ -49,7 +49,7 @@ class Happens:
         one.edit(functools.partial(self._changes, link))
         if self.xid.gpu == "lost":
             config_space.hide(one.root, one.gpu.bus_id)
-        line = log_line(self.xid, one.gpu, self.pid, self.process or _name(one.gpu, self.pid), link)
+        line = log_line(self.xid, one, self.pid, self.process or _name(one.gpu, self.pid), link)
         return [f"{one.name}: Xid {self.xid.code}, {self.xid.name}", kernel_log.append(one.root, line)]
 
     def _changes(self, link: int, gpu: Gpu) -> dict[str, Any]:
@@ -87,11 +87,12 @@ def parse(words: Words) -> Happens:
                    compute_instance=words.number("ci", NOT_MIG, most=7))
 
 
-def log_line(what: Xid, gpu: Gpu, pid: int, process: str, link: int) -> str:
+def log_line(what: Xid, one: Target, pid: int, process: str, link: int) -> str:
     """The line of the kernel log, as public reports show it: without a process both its places say <unknown>."""
     who = f"pid={pid}, name={process or '<unknown>'}" if pid else "pid='<unknown>', name=<unknown>"
-    place = gpu.bus_id.rpartition(".")[0]
-    return f"NVRM: Xid (PCI:{place}): {what.code}, {who}, {what.says.replace('{link}', str(max(link, 0)))}"
+    place = one.gpu.bus_id.rpartition(".")[0]
+    text = what.says.replace("{link}", str(max(link, 0))).replace("{gpu}", str(one.index))
+    return f"NVRM: Xid (PCI:{place}): {what.code}, {who}, {text}"
 
 
 def known() -> list[str]:
