@@ -133,6 +133,8 @@ class _Body:
         values: dict[str, Any] = {"pstate": 0, "clock_memory": self._rest.clock_max_memory or self._rest.clock_memory}
         for name in ("graphics", "sm", "video"):
             most = getattr(self._rest, f"clock_max_{name}") or getattr(self._rest, f"clock_{name}") or 0
+            if name != "video" and self._rest.lock_graphics_max is not None:
+                most = min(most, self._rest.lock_graphics_max)
             values[f"clock_{name}"] = max(self._rest.clock_min_graphics, int(most * speed) // CLOCK_STEP * CLOCK_STEP)
         return values
 

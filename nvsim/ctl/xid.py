@@ -12,6 +12,9 @@ from nvsim.ctl.words import Words
 from nvsim.errors import NvsimError
 from nvsim.xids import RECOVERY, Xid, xid, xids
 
+RECOVERY_CHANGED = 154
+_ACTIONS = ("None", "GPU Reset Required", "Node Reboot Required", "Drain P2P", "Drain and Reset")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happens:
@@ -46,14 +49,17 @@ class Happens:
 
     def _on(self, one: Target) -> list[str]:
         link = links.first_up(one.gpu) if self.link < 0 else self.link
-        one.edit(functools.partial(self._changes, link))
+        recovery = _recovery(one, self.xid)
+        one.edit(functools.partial(self._changes, link, bool(recovery)))
         if self.xid.gpu == "lost":
             config_space.hide(one.root, one.gpu.bus_id)
         line = log_line(self.xid, one, self.pid, self.process or _name(one.gpu, self.pid), link)
-        return [f"{one.name}: Xid {self.xid.code}, {self.xid.name}", kernel_log.append(one.root, line)]
+        return [f"{one.name}: Xid {self.xid.code}, {self.xid.name}",
+                *(kernel_log.append(one.root, text) for text in (line, recovery) if text)]
 
-    def _changes(self, link: int, gpu: Gpu) -> dict[str, Any]:
-        """New values of the record.  Events keep the order in which a driver reports them: ECC, then the Xid."""
+    def _changes(self, link: int, recovery: bool, gpu: Gpu) -> dict[str, Any]:
+        """New values of the record.  Events keep the order in which a driver reports them: ECC, the Xid, and that the
+        recovery action changed."""
         values: dict[str, Any] = {}
         events: list[Event] = []
         for kind, where, count in (("uncorrected", "dram", self.xid.dram), ("uncorrected", "sram", self.xid.sram),
@@ -74,7 +80,8 @@ class Happens:
             values["fault"] = health.LOST if self.xid.gpu == "lost" else health.RESET_REQUIRED
         about = Event(type=XID, data=self.xid.code, gpu_instance=self.gpu_instance,
                       compute_instance=self.compute_instance)
-        return values | raised(gpu, *events, about)
+        after = [Event(type=XID, data=RECOVERY_CHANGED)] if recovery else []
+        return values | raised(gpu, *events, about, *after)
 
 
 def parse(words: Words) -> Happens:
@@ -90,9 +97,21 @@ def parse(words: Words) -> Happens:
 def log_line(what: Xid, one: Target, pid: int, process: str, link: int) -> str:
     """The line of the kernel log, as public reports show it: without a process both its places say <unknown>."""
     who = f"pid={pid}, name={process or '<unknown>'}" if pid else "pid='<unknown>', name=<unknown>"
-    place = one.gpu.bus_id.rpartition(".")[0]
     text = what.says.replace("{link}", str(max(link, 0))).replace("{gpu}", str(one.index))
-    return f"NVRM: Xid (PCI:{place}): {what.code}, {who}, {text}"
+    return f"NVRM: Xid (PCI:{_place(one)}): {what.code}, {who}, {text}"
+
+
+def _recovery(one: Target, what: Xid) -> str:
+    """The line in which a driver says that the recovery action changed; "" if it did not, or before branch 570."""
+    before, after = one.gpu.recovery_action, RECOVERY.get(what.recovery, one.gpu.recovery_action)
+    if before == after or int(one.driver.partition(".")[0]) < 570:
+        return ""
+    return (f"NVRM: Xid (PCI:{_place(one)}): {RECOVERY_CHANGED}, GPU recovery action changed from "
+            f"{before:#x} ({_ACTIONS[before]}) to {after:#x} ({_ACTIONS[after]})")
+
+
+def _place(one: Target) -> str:
+    return one.gpu.bus_id.rpartition(".")[0]
 
 
 def known() -> list[str]:

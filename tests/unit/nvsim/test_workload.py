@@ -69,6 +69,11 @@ def test_a_lower_power_limit_caps_power_and_clocks_and_says_so():
     assert (free["clocks_event_reasons"], capped["clocks_event_reasons"]) == (0, workload.POWER_CAP)
 
 
+def test_locked_clocks_stay_below_their_lock():
+    rest = dataclasses.replace(gpu(), lock_graphics_max=900)
+    assert max(values["clock_sm"] for values in course("steady", rest=rest)) <= 900
+
+
 def test_between_bursts_clocks_are_those_of_rest():
     rest = gpu()
     idle = [values for values in course("spiky") if not values["utilization_gpu"]]
