@@ -19,16 +19,22 @@ nvmlReturn_t mig_place_of(const void *handle, enum mig_kind kind, struct mig_pla
     if (bits >> 63 || mig_kind_of(handle) != (int)kind)
         return NVML_ERROR_INVALID_ARGUMENT;
     const struct nvsim_gpu *gpu = gpu_at(index);
-    uint32_t size = 0, uses = 0, fault = 0;
+    uint32_t size = 0, uses = 0;
     READING(gpu) {
-        fault = LOAD(gpu->fault);
         size = kind == MIG_GPU_INSTANCE ? LOAD(gpu->gi_size[slot]) : LOAD(gpu->ci_size[slot]);
         uses = kind == MIG_GPU_INSTANCE ? LOAD(gpu->gi_serial[slot]) : LOAD(gpu->ci_serial[slot]);
     }
     if (!size || (uses & 0x3FFF) != serial)
         return NVML_ERROR_INVALID_ARGUMENT;
     *place = (struct mig_place){index, slot};
-    return (nvmlReturn_t)fault;
+    return fault_of(gpu);
+}
+
+nvmlReturn_t not_a_gpu(nvmlDevice_t device)
+{
+    struct mig_place place;
+    nvmlReturn_t result = mig_place_of(device, MIG_DEVICE, &place);
+    return result ? result : NVML_ERROR_NOT_SUPPORTED;
 }
 
 nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu,
