@@ -1,5 +1,4 @@
 /* ECC: modes, and counters by type, lifetime and place. */
-#include "internal.h"
 #include "mig.h"
 
 GET_PAIR(nvmlDeviceGetEccMode, nvmlEnableState_t, ecc_mode, ecc_pending)
@@ -57,16 +56,14 @@ nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorTyp
     return NVML_SUCCESS;
 }
 
-/* Of a MIG device only the uncorrected errors of its SRAM are counted, since the driver was loaded; it has had none. */
-static nvmlReturn_t answer_instance(nvmlReturn_t result, nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter,
-                                    nvmlMemoryLocation_t place, unsigned long long *count)
+/* A MIG device only knows of the uncorrected SRAM errors of its GPU since the driver was loaded. */
+static nvmlReturn_t answer_instance(nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter,
+                                    nvmlMemoryLocation_t place, uint64_t errors, unsigned long long *count)
 {
-    if (result)
-        return result;
     if (type != NVML_MEMORY_ERROR_TYPE_UNCORRECTED || counter != NVML_VOLATILE_ECC ||
         place != NVML_MEMORY_LOCATION_SRAM)
         return NVML_ERROR_NOT_SUPPORTED;
-    *count = 0;
+    *count = errors;
     return NVML_SUCCESS;
 }
 
@@ -78,10 +75,10 @@ nvmlReturn_t nvmlDeviceGetMemoryErrorCounter(nvmlDevice_t device, nvmlMemoryErro
     ANY_DEVICE_OR_RETURN(gpu, place, device, count != NULL && (unsigned)locationType < PLACES);
     struct counters counters = {0};
     nvmlReturn_t result = read_counters(gpu, errorType, counterType, &counters);
-    if (place.slot != MIG_NONE)
-        return answer_instance(result, errorType, counterType, locationType, count);
     if (result)
         return result;
+    if (place.slot != MIG_NONE)
+        return answer_instance(errorType, counterType, locationType, counters.sram, count);
     int sram = locationType == NVML_MEMORY_LOCATION_SRAM, dram = locationType == NVML_MEMORY_LOCATION_DRAM;
     int corrected_cbu = locationType == NVML_MEMORY_LOCATION_CBU && errorType == NVML_MEMORY_ERROR_TYPE_CORRECTED;
     if (corrected_cbu || (counters.by_unit ? sram : !sram && !dram))
