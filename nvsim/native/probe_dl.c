@@ -1,12 +1,14 @@
 /* nvsim-probe-dl: the dynamic half of the probe.  `nvsim-probe-dl NAME…` prints
  *
- *   {"libraries":{NAME:{"path":…}|{"error":…}},"nvml":{"init":…,"init_text":…,"driver":…,"nvml":…,"gpus":[…]}}
+ *   {"libraries":{NAME:{"path":…}|{"error":…}},"nvml":{"init":…,"init_text":…,"driver":…,"nvml":…,"gpus":[…]},
+ *    "cuda":{"init":…,"devices":[UUID…]}}
  *
  * where each NAME is opened as a program would, and NVML's functions are looked up by the names that old clients use.
  * Every look at a library happens in a process of its own: a library that crashes or that brings another one along does
  * not change what the next one shows. */
 #include "nvml_api.h"
 #include "probe/json.h"
+#include "probe_cuda.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #define NVML_LIBRARY "libnvidia-ml.so.1"
+#define CUDA_LIBRARY "libcuda.so.1"
 
 struct gpu {
     nvmlDevice_t device;
@@ -224,6 +227,8 @@ int main(int argc, char **argv)
     json_close(&json, '}');
     json_key(&json, "nvml");
     write_apart(&json, write_nvml, NVML_LIBRARY);
+    json_key(&json, "cuda");
+    write_apart(&json, write_cuda, CUDA_LIBRARY);
     json_close(&json, '}');
     fputc('\n', stdout);
     return fflush(stdout) ? 1 : 0;
