@@ -33,9 +33,9 @@ class File:
 class Outcome:
     """What one level saw.
 
-    `exit`: of the command, or NOT_STARTED.  `gpus`: UUIDs.  `devices`: path → rw, denied or missing, NVIDIA's nodes
-    and those of DRM.  `hooks`: stage → command lines.  `original`, `spec`: the OCI spec before and after the toolkit.
-    `host`: path → (before, after), each a listing.  `log`: what the toolkit and the low-level runtime logged.
+    `exit`: of the command, or NOT_STARTED.  `gpus`, `cuda`: UUIDs.  `devices`: path → rw, denied or missing, NVIDIA's
+    nodes and those of DRM.  `hooks`: stage → command lines.  `original`, `spec`: the OCI spec before and after the
+    toolkit.  `host`: path → (before, after), each a listing.  `log`: what the toolkit and the low-level runtime logged.
     `host_gpus`: the UUID of every GPU of the host, by index.  `left`: mounts that a finished container left behind.
     """
 
@@ -45,6 +45,7 @@ class Outcome:
     stdout: str | None = None
     stderr: str | None = None
     gpus: tuple[str, ...] | None = None
+    cuda: tuple[str, ...] | None = None
     devices: dict[str, str] | None = None
     mounts: dict[str, Mount] | None = None
     files: dict[str, File] | None = None

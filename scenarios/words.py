@@ -63,15 +63,21 @@ def log_differs(expected: Text, seen: Outcome) -> str | None:
     return None if seen.log is None else expected.differs(seen.log)
 
 
-# gpus: host indices, UUIDs or "all"
+# gpus, cuda: host indices, UUIDs or "all"
 
 def parse_gpus(value: object, source: str) -> Items:
     return match.parse_items(value, source)
 
 
 def gpus_differ(expected: Items, seen: Outcome) -> str | None:
-    if seen.gpus is None:
-        return None
+    return None if seen.gpus is None else _uuids_differ(expected, seen.gpus, seen)
+
+
+def cuda_differ(expected: Items, seen: Outcome) -> str | None:
+    return None if seen.cuda is None else _uuids_differ(expected, seen.cuda, seen)
+
+
+def _uuids_differ(expected: Items, found_uuids: tuple[str, ...], seen: Outcome) -> str:
     uuids = dict(enumerate(seen.host_gpus))
 
     def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -83,7 +89,7 @@ def gpus_differ(expected: Items, seen: Outcome) -> str | None:
 
     names = Items(exact=None if expected.exact is None else resolved(expected.exact),
                   contains=resolved(expected.contains), lacks=resolved(expected.lacks), matches=expected.matches)
-    return names.differs(tuple(_gpu_name(uuid, seen) for uuid in seen.gpus))
+    return names.differs(tuple(_gpu_name(uuid, seen) for uuid in found_uuids))
 
 
 def _gpu_name(uuid: str, seen: Outcome) -> str:
