@@ -209,6 +209,22 @@ def test_a_child_of_fork_is_not_initialised_and_cannot_be(host):
     assert stdout.splitlines() == ["[3, 3, 3]", "[0, 0, 0]"]
 
 
+def test_a_fork_while_threads_allocate_leaves_a_child_that_is_told_so_and_not_stuck(host):
+    stdout, _ = host(A100).run(
+        "import os, threading\ncontext = cuda('cuDevicePrimaryCtxRetain', ctypes.c_void_p, 0)\n"
+        "def work():\n"
+        "    cuda('cuCtxSetCurrent', ctypes.c_void_p(context))\n"
+        "    while not done: cuda('cuMemFree_v2', ctypes.c_uint64(cuda.allocate(64)))\n"
+        "done, threads = [], [threading.Thread(target=work) for _ in range(4)]\n"
+        "for thread in threads: thread.start()\n"
+        "for _ in range(50):\n"
+        "    child = os.fork()\n"
+        "    if not child: os._exit(cuda.code('cuInit', 0))\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "done.append(True)")
+    assert stdout.split() == ["3"] * 50
+
+
 def test_a_child_that_was_forked_before_init_can_start(host):
     machine = host(A100)
     cuda = machine.cuda()

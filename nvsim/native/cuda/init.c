@@ -23,11 +23,20 @@ void release(int *held)
         pthread_mutex_unlock(&lock);
 }
 
-/* CUDA does not survive fork: the child can only exec. */
+/* CUDA does not survive fork: the child can only exec.  Another thread may have held the lock, which nobody would
+ * release there. */
 static void leave_child(void)
 {
     forked = forked || device_count;
     device_count = 0;
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
+static bool watched; /* forks are noticed */
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    watched = !pthread_atfork(NULL, NULL, leave_child);
 }
 
 /* What the driver says before it looks for devices.  Without /dev/nvidia-uvm the driver fails unspecifically. */
@@ -57,7 +66,6 @@ static CUresult fabric(unsigned count)
 
 static CUresult initialise(void)
 {
-    static bool watched;
     if (forked)
         return CUDA_ERROR_NOT_INITIALIZED;
     if (device_count)
@@ -70,9 +78,8 @@ static CUresult initialise(void)
         result = fabric(count);
     if (result)
         return result;
-    if (prepare_threads() || (!watched && pthread_atfork(NULL, NULL, leave_child)))
+    if (!watched || prepare_threads())
         return CUDA_ERROR_OUT_OF_MEMORY;
-    watched = true;
     __atomic_store_n(&device_count, count, __ATOMIC_RELEASE);
     return CUDA_SUCCESS;
 }
