@@ -264,6 +264,24 @@ def test_a_pools_ceiling_holds(cuda):
     assert [cuda.code("cuMemPoolDestroy", POINTER(pool)) for _ in range(2)] == [0, 1]
 
 
+def test_access_to_a_pool_is_given_to_other_devices_and_taken(cuda):
+    class Access(ctypes.Structure):
+        _fields_ = [("type", UINT), ("device", ctypes.c_int), ("flags", UINT)]
+
+    pool = POINTER(cuda("cuDeviceGetDefaultMemPool", POINTER, 0))
+
+    def change(device, flags):
+        return cuda.code("cuMemPoolSetAccess", pool, ctypes.byref(Access(1, device, flags)), SIZE(1))
+
+    def given():
+        return [cuda("cuMemPoolGetAccess", UINT, pool, ctypes.byref(Access(1, device))) for device in (0, 1)]
+
+    assert given() == [3, 0]
+    assert (change(1, 3), given()) == (0, [3, 3])
+    assert (change(1, 0), given()) == (0, [3, 0])
+    assert [change(0, 0), change(2, 3), change(1, 2)] == [1, 1, 1]
+
+
 # What an address is
 
 def test_an_address_is_described(cuda):

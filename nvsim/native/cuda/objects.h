@@ -35,6 +35,7 @@ struct pool {
     bool standard; /* the one that its device comes with */
     uint64_t threshold, most; /* bytes kept when idle; ceiling, 0 for none */
     uint64_t used, used_high;
+    uint64_t access; /* bit n: device n, other than its own, may use its memory */
     int reuse[3];
 };
 

@@ -1,6 +1,7 @@
 /* Stream-ordered memory allocation: pools, and allocations in the order of a stream, which are done at once. */
 #include "pool.h"
 
+#include "peers.h"
 #include "stream.h"
 
 static CUmemoryPool standard[MOST_DEVICES], chosen[MOST_DEVICES];
@@ -231,6 +232,62 @@ CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attr, void
             found->used_high = found->used;
         else
             return CUDA_ERROR_INVALID_VALUE;
+    }
+    return CUDA_SUCCESS;
+}
+
+/* Whether a location is a device of this process. */
+static bool is_device(const CUmemLocation *location)
+{
+    return location->type == CU_MEM_LOCATION_TYPE_DEVICE && location->id >= 0 &&
+           (unsigned)location->id < LOAD(device_count);
+}
+
+/* The device that it is on always has access, and keeps it. */
+static CUresult give_access(struct pool *pool, const CUmemAccessDesc *wanted)
+{
+    if (!is_device(&wanted->location))
+        return CUDA_ERROR_INVALID_VALUE;
+    unsigned device = (unsigned)wanted->location.id;
+    bool own = (int)device == pool->device;
+    if (wanted->flags == CU_MEM_ACCESS_FLAGS_PROT_NONE && !own)
+        pool->access &= ~(1ull << device);
+    else if (wanted->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
+        return CUDA_ERROR_INVALID_VALUE;
+    else if (!own && !reachable(device, (unsigned)pool->device))
+        return CUDA_ERROR_INVALID_DEVICE;
+    else
+        pool->access |= 1ull << device;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc *map, size_t count)
+{
+    LOCKED {
+        if (initialised())
+            return CUDA_ERROR_NOT_INITIALIZED;
+        struct pool *found = pool_of(pool);
+        if (!found || (count && !map))
+            return CUDA_ERROR_INVALID_VALUE;
+        for (size_t i = 0; i < count; i++) {
+            CUresult result = give_access(found, &map[i]);
+            if (result)
+                return result;
+        }
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool memPool, CUmemLocation *location)
+{
+    LOCKED {
+        if (initialised())
+            return CUDA_ERROR_NOT_INITIALIZED;
+        struct pool *found = pool_of(memPool);
+        if (!flags || !found || !location || !is_device(location))
+            return CUDA_ERROR_INVALID_VALUE;
+        bool given = location->id == found->device || found->access >> location->id & 1;
+        *flags = given ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE : CU_MEM_ACCESS_FLAGS_PROT_NONE;
     }
     return CUDA_SUCCESS;
 }
