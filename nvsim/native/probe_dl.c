@@ -76,6 +76,30 @@ static void write_value(struct json *json, struct gpu *gpu, const char *key, nvm
         json_member(json, key, NULL);
 }
 
+/* "mig": the UUIDs of a GPU's MIG devices that this process sees; nothing outside MIG mode. */
+static void write_mig(struct json *json, void *library, nvmlDevice_t parent)
+{
+    unsigned int current = 0, pending = 0, count = 0;
+    nvmlReturn_t result;
+    nvmlDevice_t device;
+    char uuid[96] = "";
+
+    CALL(result, library, nvmlDeviceGetMigMode, parent, &current, &pending);
+    if (result != NVML_SUCCESS || current != NVML_DEVICE_MIG_ENABLE)
+        return;
+    json_key(json, "mig");
+    json_open(json, '[');
+    CALL(result, library, nvmlDeviceGetMaxMigDeviceCount, parent, &count);
+    for (unsigned int index = 0; result == NVML_SUCCESS && index < count; index++) {
+        CALL(result, library, nvmlDeviceGetMigDeviceHandleByIndex, parent, index, &device);
+        if (result == NVML_SUCCESS)
+            CALL(result, library, nvmlDeviceGetUUID, device, uuid, sizeof uuid);
+        if (result == NVML_SUCCESS)
+            json_string(json, uuid);
+    }
+    json_close(json, ']');
+}
+
 static void write_gpu(struct json *json, void *library, unsigned int index)
 {
     struct gpu gpu = {0};
@@ -101,6 +125,7 @@ static void write_gpu(struct json *json, void *library, unsigned int index)
         write_value(json, &gpu, "temperature", result, temperature);
         CALL(result, library, nvmlDeviceGetMemoryInfo, gpu.device, &memory);
         write_value(json, &gpu, "memory_mib", result, (long long)(memory.total >> 20));
+        write_mig(json, library, gpu.device);
     }
     json_member_number(json, "error", gpu.error);
     json_close(json, '}');

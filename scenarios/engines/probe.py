@@ -44,11 +44,11 @@ def seen(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gpus(nvml: dict[str, Any]) -> tuple[str, ...] | None:
-    """The UUIDs that NVML lists, without GPUs that do not answer; none where it cannot be initialised; None in an image
-    without a loader."""
+    """The UUIDs that NVML lists, for a GPU with MIG devices theirs, without GPUs that do not answer; none where it
+    cannot be initialised; None in an image without a loader."""
     if nvml.get("error") == "no dynamic loader":
         return None
-    return tuple(gpu["uuid"] for gpu in nvml.get("gpus", ()) if "uuid" in gpu)
+    return tuple(uuid for gpu in nvml.get("gpus", ()) if "uuid" in gpu for uuid in gpu.get("mig") or (gpu["uuid"],))
 
 
 def _cuda(cuda: dict[str, Any]) -> tuple[str, ...] | None:
