@@ -172,6 +172,7 @@ static long long nanoseconds(void)
     return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* A lost GPU ends the wait, but hides no event of another one. */
 nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeoutms)
 {
     if (initialised())
@@ -179,11 +180,15 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsi
     if (!known(set) || !data)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (long long end = nanoseconds() + (long long)timeoutms * 1000000;;) {
+        nvmlReturn_t lost = NVML_ERROR_TIMEOUT;
         for (unsigned i = 0; i < set->count; i++) {
             nvmlReturn_t result = next_event(&set->watches[i], data);
-            if (result != NVML_ERROR_TIMEOUT)
+            if (!result)
                 return result;
+            lost = result == NVML_ERROR_GPU_IS_LOST ? result : lost;
         }
+        if (lost != NVML_ERROR_TIMEOUT)
+            return lost;
         long long left = end - nanoseconds();
         if (left <= 0)
             return NVML_ERROR_TIMEOUT;
