@@ -94,7 +94,7 @@ def test_counters_that_are_gone_are_refused(host, args, text):
     assert smi.says("nvlink", *args) == (3, smi.says("-L")[1] + text)
 
 
-@pytest.mark.parametrize("command", ["topo", "nvlink", "mig"])
+@pytest.mark.parametrize("command", ["topo", "nvlink", "mig", "dmon", "pmon"])
 def test_a_subcommand_has_help_and_needs_a_driver(host, tmp_path, command):
     smi = host("T4")
     status, text = smi.says(command, "-h")

@@ -112,7 +112,7 @@ reader special_timestamp, special_driver_version, special_count, special_pci, sp
     special_clocks_active, special_clocks_reason, special_memory, special_protected_memory, special_utilization,
     special_encoder, special_ecc_total, special_ecc_location, special_retired_pages, special_power_field,
     special_vgpu_driver, special_vgpu_device, special_addressing_mode, special_reset_status, special_fabric,
-    special_c2c_mode, special_entry, special_no_vgpu_instance, special_remapped_rows;
+    special_c2c_mode, special_gpu_part_number, special_entry, special_no_vgpu_instance, special_remapped_rows;
 
 /* What nvmlDeviceGetFieldValues says about one field; `argument` is its id, and its scope in the upper 16 bits. */
 nvmlReturn_t read_field(nvmlDevice_t device, int argument, nvmlValue_t *value);

@@ -1,4 +1,5 @@
 /* Rows of nvidia-smi -q about the state of a GPU: errors, repairs, temperatures, power, fabric. */
+#include "internal_table.h"
 #include "report.h"
 
 #include <stddef.h>
@@ -24,12 +25,9 @@ bool has_sram_causes(nvmlDevice_t device)
 /* Whether the GPU counts its degrees down to a limit instead of up from zero. */
 bool has_tlimit(nvmlDevice_t device)
 {
-    nvmlMarginTemperature_t margin = {.version = nvmlMarginTemperature_v1};
-    nvmlValue_t value;
+    int celsius;
 
-    return nvml_branch() >= 530 &&
-           (NVML(nvmlDeviceGetMarginTemperature, device, &margin) == NVML_SUCCESS ||
-            read_field(device, NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT, &value) == NVML_SUCCESS);
+    return nvml_branch() >= 530 && read_temperature_margin(device, &celsius) == NVML_SUCCESS;
 }
 
 SPECIAL(recovery_action)
