@@ -69,12 +69,13 @@ static bool read_format(struct monitor *monitor, const char *text)
 static int read_switches(struct monitor *monitor, const struct switches *switches, long longest, const char *name)
 {
     const char *options = switches[MONITOR_OPTIONS].text, *format = switches[MONITOR_FORMAT].text;
+    const char *delay = switches[MONITOR_DELAY].text;
     bool helped = false;
 
     if (switches[MONITOR_COUNT].text && !read_number(switches[MONITOR_COUNT].text, 1, 0x7fffffff, &monitor->count)) {
         puts("Invalid value for number of samples to be displayed\n");
         helped = true;
-    } else if (switches[MONITOR_DELAY].text && !read_number(switches[MONITOR_DELAY].text, 1, longest, &monitor->delay)) {
+    } else if (delay && !read_number(delay, 1, longest, &monitor->delay)) {
         printf("Collection delay/interval should be between 1 second and %ld seconds\n\n", longest);
         helped = true;
     }
@@ -91,7 +92,8 @@ static int read_switches(struct monitor *monitor, const struct switches *switche
     return -1;
 }
 
-/* Reads the command line and finds the GPUs; -1 to go on, else the exit status.  stop_monitor() afterwards in any case. */
+/* Reads the command line and finds the GPUs; -1 to go on, else the exit status.  stop_monitor() afterwards in any
+ * case. */
 int start_monitor(struct monitor *monitor, struct switches *switches, int argc, char **argv, long longest,
                   const char *name)
 {
@@ -140,7 +142,8 @@ static void add(struct line *line, const char *text, int width)
     line->begun = true;
 }
 
-/* Whether a heading comes before the next line: the first one, and again after so many lines; CSV has only the first. */
+/* Whether a heading comes before the next line: the first one, and again after so many lines; CSV has only the
+ * first. */
 bool needs_heading(struct monitor *monitor)
 {
     bool needed = monitor->lines == 0 || (monitor->lines == HEADING_EVERY && !monitor->csv);
@@ -151,16 +154,23 @@ bool needs_heading(struct monitor *monitor)
     return needed;
 }
 
+/* The width of a date or a time. */
+static int stamp_width(void)
+{
+    return nvml_branch() < 550 ? 11 : 12;
+}
+
 void begin_heading(struct line *line, bool units)
 {
     const struct monitor *monitor = line->monitor;
+    int stamp = stamp_width();
 
     line->begun = false;
     fputc('#', monitor->out);
     if (monitor->date)
-        add(line, units ? "YYYYMMDD" : "Date", -12);
+        add(line, units ? "YYYYMMDD" : "Date", -stamp);
     if (monitor->time)
-        add(line, units ? "HH:MM:SS" : "Time", -12);
+        add(line, units ? "HH:MM:SS" : "Time", -stamp);
     add(line, units ? "Idx" : "gpu", 4);
 }
 
@@ -169,15 +179,16 @@ void begin_line(struct line *line, unsigned int gpu)
     const struct monitor *monitor = line->monitor;
     time_t now = time(NULL);
     struct tm local = {0};
+    int stamp = stamp_width();
     char text[32];
 
     line->begun = false;
     localtime_r(&now, &local);
     fputc(' ', monitor->out);
     if (monitor->date && strftime(text, sizeof text, "%Y%m%d", &local))
-        add(line, text, -12);
+        add(line, text, -stamp);
     if (monitor->time && strftime(text, sizeof text, "%H:%M:%S", &local))
-        add(line, text, -12);
+        add(line, text, -stamp);
     snprintf(text, sizeof text, "%u", gpu);
     add(line, text, 4);
 }

@@ -88,7 +88,7 @@ typedef nvmlReturn_t reader(const struct subject *subject, nvmlDevice_t device, 
 
 /* The head of a reader that needs more than those macros, and what its body has in common with others. */
 #define SPECIAL(name)                                                                                                  \
-    nvmlReturn_t special_##name(const struct subject *subject, nvmlDevice_t device, int argument, char *text,           \
+    nvmlReturn_t special_##name(const struct subject *subject, nvmlDevice_t device, int argument, char *text,          \
                                 size_t size)
 #define UNUSED() ((void)subject, (void)device, (void)argument)
 

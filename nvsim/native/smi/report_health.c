@@ -176,9 +176,10 @@ SPECIAL(fabric_summary)
     static const char *const names[] = {"N/A", "Healthy", "Unhealthy", "Limited Capacity"};
     nvmlGpuFabricInfo_v3_t fabric = {.version = nvmlGpuFabricInfo_v3};
     nvmlReturn_t result = if_known(NVML(nvmlDeviceGetGpuFabricInfoV, device, &fabric));
+    size_t summary = fabric.healthSummary;
 
     UNUSED();
-    return PRINT(result, "%s", fabric.healthSummary < sizeof names / sizeof *names ? names[fabric.healthSummary] : "N/A");
+    return PRINT(result, "%s", summary < sizeof names / sizeof *names ? names[summary] : "N/A");
 }
 
 /* What the bits from `argument` on of the health mask mean; 0: the fabric does not say. */

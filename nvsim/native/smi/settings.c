@@ -108,9 +108,9 @@ static void remind_of_persistence(const struct target *target)
     nvmlEnableState_t mode = NVML_FEATURE_ENABLED;
 
     if (NVML(nvmlDeviceGetPersistenceMode, target->gpu->device, &mode) == NVML_SUCCESS && !mode)
-        fprintf(target->out, "\nWarning: persistence mode is disabled on device %s. See the Known Issues section of the "
-                "nvidia-smi(1) man page for more information. Run with [--help | -h] switch to get more information on "
-                "how to enable persistence mode.\n", target->bus_id);
+        fprintf(target->out, "\nWarning: persistence mode is disabled on device %s. See the Known Issues section of "
+                "the nvidia-smi(1) man page for more information. Run with [--help | -h] switch to get more "
+                "information on how to enable persistence mode.\n", target->bus_id);
 }
 
 int apply_change(const struct gpus *gpus, const struct change *change, FILE *out)
