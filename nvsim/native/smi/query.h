@@ -95,8 +95,8 @@ typedef nvmlReturn_t reader(const struct subject *subject, nvmlDevice_t device, 
 /* A value for a result, and the result for the caller. */
 #define PRINT(result, ...) ((result) == NVML_SUCCESS ? (void)snprintf(text, size, __VA_ARGS__) : (void)0, (result))
 
-enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_SUB_SYSTEM_ID,
-       PCI_BASE_CLASS, PCI_SUB_CLASS };
+enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_DEVICE_ID_8,
+       PCI_SUB_SYSTEM_ID, PCI_BASE_CLASS, PCI_SUB_CLASS };
 enum { MEMORY_TOTAL, MEMORY_USED, MEMORY_FREE, MEMORY_RESERVED };
 
 /* Properties of an entry, for special_entry. */

@@ -70,6 +70,7 @@ SPECIAL(pci)
     case PCI_DEVICE: return PRINT(result, "0x%02X", pci.device);
     case PCI_DEVICE_ID: return PRINT(result, "0x%X", pci.pciDeviceId);
     case PCI_SUB_DEVICE_ID: return PRINT(result, "0x%X", pci.pciSubSystemId);
+    case PCI_DEVICE_ID_8: return PRINT(result, "0x%08X", pci.pciDeviceId);
     case PCI_SUB_SYSTEM_ID: return PRINT(result, "0x%08X", pci.pciSubSystemId);
     case PCI_BASE_CLASS: return PRINT(result, "0x%X", pci.baseClass);
     case PCI_SUB_CLASS: return PRINT(result, "0x%X", pci.subClass);

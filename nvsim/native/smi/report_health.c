@@ -13,13 +13,31 @@ bool has_remapped_rows(nvmlDevice_t device)
            NVML_ERROR_NOT_SUPPORTED;
 }
 
+static nvmlDeviceArchitecture_t architecture_of(nvmlDevice_t device)
+{
+    nvmlDeviceArchitecture_t architecture = NVML_DEVICE_ARCH_UNKNOWN;
+
+    NVML(nvmlDeviceGetArchitecture, device, &architecture);
+    return architecture;
+}
+
+/* Before Turing errors are told by the unit of the chip. */
+bool has_ecc_units(nvmlDevice_t device)
+{
+    return architecture_of(device) < NVML_DEVICE_ARCH_TURING;
+}
+
 /* Since 535 the SRAM errors of Ampere and later are told by cause, known or not. */
 bool has_sram_causes(nvmlDevice_t device)
 {
-    nvmlDeviceArchitecture_t architecture = 0;
+    nvmlDeviceArchitecture_t architecture = architecture_of(device);
 
-    return nvml_branch() >= 530 && NVML(nvmlDeviceGetArchitecture, device, &architecture) == NVML_SUCCESS &&
-           architecture >= NVML_DEVICE_ARCH_AMPERE;
+    return nvml_branch() >= 530 && architecture >= NVML_DEVICE_ARCH_AMPERE && architecture != NVML_DEVICE_ARCH_UNKNOWN;
+}
+
+bool has_sram_places(nvmlDevice_t device)
+{
+    return !has_ecc_units(device) && !has_sram_causes(device);
 }
 
 /* Whether the GPU counts its degrees down to a limit instead of up from zero. */
