@@ -81,6 +81,8 @@ static void calls(struct random random, unsigned rounds)
 
 static unsigned thread_rounds;
 static int stop;
+/* A set that all threads use, now and then. */
+static nvmlEventSet_t shared_set;
 
 static void *one_thread(void *start)
 {
@@ -90,8 +92,12 @@ static void *one_thread(void *start)
             failed("fails in round", "nvmlInit_v2", round);
         if (round % 4)
             nvmlShutdown(); /* so that the session may end while this thread asks */
+        void *own = world.event_set;
+        if (round % 2)
+            world.event_set = shared_set;
         for (unsigned f = 0; f < function_count; f++)
             try_call(&world, &all_functions[f], NONE, 0);
+        world.event_set = own;
         if (!(round % 4))
             drop_handles(&world);
     }
@@ -115,6 +121,9 @@ static void threads(struct random random, unsigned rounds)
     struct random starts[THREADS];
     unsigned forever = UINT32_MAX;
     thread_rounds = rounds;
+    nvmlInit_v2();
+    nvmlEventSetCreate(&shared_set);
+    nvmlShutdown();
     pthread_create(&other, NULL, life, &forever);
     for (unsigned i = 0; i < THREADS; i++) {
         starts[i].state = next(&random);
