@@ -1,7 +1,8 @@
 """Process 1 of a machine: lays a built host over the real one in namespaces of its own, then serves or runs a command.
 
 Executed as a script, `python3 -IS enter.py OPTIONS`, OPTIONS being JSON: `root` (a built host), `cgroup` ("host", "v1",
-"v2"), `lowlevel` (wrapper per low-level runtime: name → launcher text), `argv` (empty: serve until stdin ends), `cwd`.
+"v2"), `lowlevel` (wrapper per low-level runtime: name → launcher text), `argv` (empty: serve until stdin ends), `cwd`,
+`hint` (what to do where namespaces cannot be made).
 Everything lives in one mount and one PID namespace.  When process 1 ends, by whatever cause, the kernel ends every
 other process of the machine and drops every mount; nothing of it was ever visible outside.
 
@@ -14,6 +15,7 @@ What is laid where (measured on Linux 6.1 and 6.18):
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -24,9 +26,11 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
+from nvsim import capabilities, kernel
 from nvsim import syscalls as sc
 
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
+KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim ctl xid`
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +46,8 @@ def main(argv: list[str]) -> int:
         _namespaces()
         child = os.fork()
     except OSError as e:
-        return _failed(serving, f"cannot make namespaces: {e}")
+        limit = " (a limit in /proc/sys/user)" if e.errno == errno.ENOSPC else ""
+        return _failed(options, f"cannot make namespaces: {e.strerror}{limit}")
     if child == 0:
         os._exit(_process_1(options, serving))
     if serving:
@@ -69,15 +74,19 @@ def _process_1(options: "dict[str, Any]", serving: bool) -> int:
     try:
         Layers(options["root"]).lay(options["cgroup"], options["lowlevel"])
     except OSError as e:
-        return _failed(serving, f"cannot lay the host over this machine: {e.strerror}: {e.filename}")
+        return _failed(options, f"cannot lay the host over this machine: {e.strerror}: {e.filename}")
     if serving:
         print("ready", flush=True)
         return _serve()
     return _run(options["argv"], options["cwd"])
 
 
-def _failed(serving: bool, text: str) -> int:
-    print(f"error {text}" if serving else f"nvsim: {text}", file=sys.stdout if serving else sys.stderr, flush=True)
+def _failed(options: "dict[str, Any]", text: str) -> int:
+    """Says so to the creator, or to the user of the command that does not start."""
+    if options["argv"]:
+        print(f"nvsim: {text}\n  hint: {options['hint']}", file=sys.stderr, flush=True)
+    else:
+        print(f"error {text}", flush=True)
     return 125
 
 
@@ -154,6 +163,7 @@ class Layers:
         for name, path in tools.items():
             self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
         self._ldconfig()
+        kernel.start(self.root, self.host)
 
     def _trees(self) -> None:
         """Overlays of every built top-level folder over the real one that it names (/lib may be a link to usr/lib)."""
@@ -193,13 +203,17 @@ class Layers:
         self._bind_tree(f"{self.root}/run", "/run")
         with open("/run/nvsim-host", "w") as f:
             f.write(self.root + "\n")
+        _bind_file(f"{self.root}/{KERNEL_LOG}", "/run/nvsim-kernel.log")
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""
         self._shadow("/dev", f"{self.scratch}/dev", skip=_is_nvidia_node)
         for node in self.host["devices"]:
-            if node["path"].startswith("/dev/"):
+            if node["path"].startswith("/dev/") and not _is_instance_node(node):
                 self._node(node)
+        now = {path: minor for path, minor in capabilities.state(self.root).items()
+               if os.path.lexists(f"{self.root}/dev/nvidia-caps/nvidia-cap{minor}")}
+        capabilities.follow_nodes("/dev", {}, now, major=kernel.caps_major(self.host), placeholders=True)
         for path, target in self.host["links"]:
             if path.startswith("/dev/") and not os.path.lexists(path):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -310,6 +324,11 @@ def _can_make_nodes() -> bool:
 
 def _is_nvidia_node(name: str) -> bool:
     return name.startswith(("nvidia", "nvhost", "nvmap")) or name in ("dxg", "dri", "gdrdrv")
+
+
+def _is_instance_node(node: "dict[str, Any]") -> bool:
+    """Whether it belongs to a MIG instance: those are made as the tree has them now, not as it was built."""
+    return "/nvidia-caps/" in node["path"] and capabilities.FIRST <= node["minor"] <= capabilities.LAST
 
 
 def _bind_file(source: str, target: str) -> None:

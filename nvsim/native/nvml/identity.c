@@ -1,10 +1,8 @@
 /* Who a GPU is: names, numbers, versions, and its PCI address and link. */
 #include <stdio.h>
 
-#include "internal.h"
+#include "mig.h"
 
-GET_TEXT(nvmlDeviceGetName, name)
-GET_TEXT(nvmlDeviceGetUUID, uuid)
 GET_TEXT(nvmlDeviceGetSerial, serial)
 GET_TEXT(nvmlDeviceGetVbiosVersion, vbios)
 GET_TEXT(nvmlDeviceGetBoardPartNumber, board_part_number)
@@ -25,7 +23,23 @@ GET_U32(nvmlDeviceGetPcieReplayCounter, unsigned int, pcie_replays)
 GET_PAIR(nvmlDeviceGetCudaComputeCapability, int, compute_major, compute_minor)
 GET_CONSTANT(nvmlDeviceGetMultiGpuBoard, unsigned int, 0)
 GET_CONSTANT(nvmlDeviceGetBusType, nvmlBusType_t, NVML_BUS_TYPE_PCIE)
-GET_CONSTANT(nvmlDeviceGetPowerSource, nvmlPowerSource_t, NVML_POWER_SOURCE_AC)
+GET_U32(nvmlDeviceGetPowerSource, nvmlPowerSource_t, power_source)
+
+nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, name != NULL);
+    if (place.slot != MIG_NONE)
+        return mig_name(gpu, place.slot, name, length);
+    return answer_text(gpu->name, sizeof gpu->name, name, length);
+}
+
+nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, uuid != NULL);
+    if (place.slot != MIG_NONE)
+        return answer_text(gpu->ci_uuid[place.slot], sizeof gpu->ci_uuid[place.slot], uuid, length);
+    return answer_text(gpu->uuid, sizeof gpu->uuid, uuid, length);
+}
 
 nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_t object, char *version,
                                          unsigned int length)
@@ -49,8 +63,37 @@ nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_
 nvmlReturn_t nvmlDeviceValidateInforom(nvmlDevice_t device)
 {
     GPU_OR_RETURN(gpu, device, 1);
-    return *gpu->inforom_image ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
+    if (!*gpu->inforom_image)
+        return NVML_ERROR_NOT_SUPPORTED;
+    return LOAD(gpu->inforom_corrupt) ? NVML_ERROR_CORRUPTED_INFOROM : NVML_SUCCESS;
 }
+
+GET_U32(nvmlDeviceGetInforomConfigurationChecksum, unsigned int, inforom_checksum)
+
+/* The black box keeps what led to a failure. */
+nvmlReturn_t nvmlDeviceGetLastBBXFlushTime(nvmlDevice_t device, unsigned long long *timestamp,
+                                           unsigned long *durationUs)
+{
+    GPU_OR_RETURN(gpu, device, timestamp && durationUs);
+    uint64_t when = 0;
+    uint32_t took = 0;
+    READING(gpu) {
+        when = LOAD(gpu->bbx_flush_time);
+        took = LOAD(gpu->bbx_flush_duration);
+    }
+    if (when == NVSIM_ABSENT_U64)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *timestamp = when;
+    *durationUs = took;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetBBXTimeData_v1(nvmlDevice_t device, nvmlBBXTimeData_v1_t *timeData)
+{
+    return get_u32(device, timeData ? &timeData->timeRun : NULL, AT(bbx_time_run));
+}
+
+GET_U32(nvmlDeviceGetIrqNum, unsigned int, irq)
 
 /* The layout before busId[32] existed: callers hand over that much less memory. */
 static void legacy_pci(const struct nvsim_gpu *gpu, nvmlPciInfo_t *pci)
@@ -180,6 +223,18 @@ nvmlReturn_t nvmlDeviceGetCapabilities(nvmlDevice_t device, nvmlDeviceCapabiliti
 {
     GPU_OR_RETURN(gpu, device, caps != NULL);
     KNOWN_VERSION(caps, NVSIM_VERSION_nvmlDeviceCapabilities_v1_t);
-    caps->capMask = 0;
+    caps->capMask = gpu->capabilities;
     return NVML_SUCCESS;
+}
+
+/* Driver models are for Windows.  A caller may ask for one of the two alone. */
+nvmlReturn_t nvmlDeviceGetDriverModel_v2(nvmlDevice_t device, nvmlDriverModel_t *current, nvmlDriverModel_t *pending)
+{
+    GPU_OR_RETURN(gpu, device, current || pending);
+    return NVML_ERROR_NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlDeviceGetDriverModel(nvmlDevice_t device, nvmlDriverModel_t *current, nvmlDriverModel_t *pending)
+{
+    return nvmlDeviceGetDriverModel_v2(device, current, pending);
 }

@@ -67,17 +67,28 @@ static void wait_for(long milliseconds)
     nanosleep(&left, NULL);
 }
 
-/* The table or the query, once or until interrupted. */
+/* The table, the report or the query, once or until interrupted; a change, once. */
 static int print_gpus(const struct options *options, FILE *out)
 {
     struct gpus gpus = {0};
-    int status = options->mode == MODE_QUERY ? check_fields(options->fields, out) : 0;
+    int status = options->mode == MODE_QUERY ? check_fields(options->query, options->fields, out) : 0;
 
+    if (options->display && !are_sections(options->display)) {
+        fputs("Failed to parse --display/-d flags\n", out);
+        status = 2;
+    }
     if (!status)
         status = find_gpus(&gpus, options->ids, out);
+    if (!status && options->mode == MODE_CHANGE) {
+        status = apply_change(&gpus, &options->change, out);
+        free(gpus.items);
+        return status;
+    }
     for (bool first = true; !status; first = false) {
         if (options->mode == MODE_QUERY)
             print_query(&gpus, options, first && !options->noheader, out);
+        else if (options->mode == MODE_REPORT)
+            print_report(&gpus, options, out);
         else
             print_table(&gpus, out);
         if (fflush(out))
@@ -103,8 +114,10 @@ static int run(const struct options *options)
         return print_versions();
     if (options->mode == MODE_LIST)
         return print_list(stdout);
+    if (options->mode == MODE_EXCLUDED)
+        return print_excluded(stdout);
     if (options->mode == MODE_HELP_QUERY) {
-        print_query_help(stdout);
+        print_query_help(options->query, stdout);
         return 0;
     }
     if (options->file && !(out = fopen(options->file, "we"))) {
@@ -117,12 +130,28 @@ static int run(const struct options *options)
     return status;
 }
 
+/* The subcommand of the command line, NULL if it has none. */
+static int (*find_subcommand(int argc, char **argv))(int, char **)
+{
+    static const struct { const char *name; int (*run)(int argc, char **argv); } subcommands[] = {
+        {"mig", run_mig},
+    };
+
+    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
+        if (!strcmp(argv[1], subcommands[i].name))
+            return subcommands[i].run;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
-    struct options options = parse_options(argc, argv);
+    int (*subcommand)(int, char **) = find_subcommand(argc, argv);
+    struct options options = {0};
     nvmlReturn_t result = NVML_ERROR_LIBRARY_NOT_FOUND;
     int status;
 
+    if (!subcommand)
+        options = parse_options(argc, argv);
     if (options.mode == MODE_HELP && !options.error) {
         print_help();
         return 0;
@@ -132,7 +161,7 @@ int main(int argc, char **argv)
         result = nvml_init();
     status = report_init(result);
     if (!status)
-        status = run(&options);
+        status = subcommand ? subcommand(argc, argv) : run(&options);
     if (result == NVML_SUCCESS)
         NVML(nvmlShutdown);
     nvml_close();
