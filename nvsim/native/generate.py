@@ -1,7 +1,7 @@
 """Writes the C files that follow from the catalogue: `python3 -m nvsim.native.generate`.
 
 nvml_api.h (types and prototypes), board.h (the layout of nvsim.board), nvml/unsupported.inc (the functions that no
-nvml/*.c defines) and nvml/mig_tables.inc.  The results are checked in; a contract test compares them with this
+nvml/*.c defines) and board/mig_tables.inc.  The results are checked in; a contract test compares them with this
 program.
 """
 
@@ -109,7 +109,7 @@ def board_header() -> str:
 
 
 GENERATED = {"board.h": board_header, "nvml_api.h": api_header, "nvml/unsupported.inc": unsupported,
-             "nvml/mig_tables.inc": generate_mig.tables}
+             "board/mig_tables.inc": generate_mig.tables}
 
 
 @functools.cache

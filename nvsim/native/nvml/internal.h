@@ -24,12 +24,6 @@ static inline nvmlDevice_t handle_of(unsigned index)
     return (nvmlDevice_t)(uintptr_t)(((session & ~0xFFull) | (index + 1)) << 4);
 }
 
-/* First number of the driver's version: what calls do has changed from branch to branch. */
-static inline unsigned driver_branch(void)
-{
-    return LOAD(nvsim_board.header.driver_branch);
-}
-
 static inline nvmlReturn_t initialised(void)
 {
     return LOAD(nvsim_session) ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;

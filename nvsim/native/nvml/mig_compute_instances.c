@@ -68,14 +68,6 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfo(nvmlGpuInstance_t gpuI
     return NVML_SUCCESS;
 }
 
-void mig_compute_name(const struct mig_profile *profile, unsigned slices, char *text, size_t size)
-{
-    if (slices < profile->slices)
-        snprintf(text, size, "MIG %uc.%s", slices, profile->name);
-    else
-        snprintf(text, size, "MIG %s", profile->name);
-}
-
 /* Version 3 only adds capabilities at the end of version 2. */
 nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfoV(nvmlGpuInstance_t gpuInstance, unsigned int profile,
                                                            unsigned int engProfile,
