@@ -91,8 +91,8 @@ static unsigned char small(uint32_t value)
 nvmlReturn_t nvmlDeviceGetPlatformInfo(nvmlDevice_t device, nvmlPlatformInfo_t *platformInfo)
 {
     GPU_OR_RETURN(gpu, device, platformInfo != NULL);
-    if (platformInfo->version != NVSIM_VERSION_nvmlPlatformInfo_v1_t &&
-        platformInfo->version != NVSIM_VERSION_nvmlPlatformInfo_v2_t)
+    if (!IS_VERSION(platformInfo, NVSIM_VERSION_nvmlPlatformInfo_v1_t) &&
+        !IS_VERSION(platformInfo, NVSIM_VERSION_nvmlPlatformInfo_v2_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (gpu->platform_host == NVSIM_ABSENT_U32)
         return NVML_ERROR_NOT_SUPPORTED;

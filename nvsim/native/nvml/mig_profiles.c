@@ -142,7 +142,7 @@ static unsigned capabilities(const struct mig_profile *profile)
 /* Version 2 and 3 of the struct have one size; P2P moved from a number of its own to a bit. */
 static nvmlReturn_t versioned_info(const struct mig_profile *profile, nvmlGpuInstanceProfileInfo_v2_t *info)
 {
-    if (info->version == NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v2_t) {
+    if (IS_VERSION(info, NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v2_t)) {
         *info = (nvmlGpuInstanceProfileInfo_v2_t){
             .version = info->version, .id = profile->id, .isP2pSupported = profile->p2p,
             .sliceCount = profile->slices, .instanceCount = profile->most, .multiprocessorCount = profile->sm,
@@ -152,7 +152,8 @@ static nvmlReturn_t versioned_info(const struct mig_profile *profile, nvmlGpuIns
         snprintf(info->name, sizeof info->name, "MIG %s", profile->name);
         return NVML_SUCCESS;
     }
-    KNOWN_VERSION(info, NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v3_t);
+    if (!IS_VERSION(info, NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v3_t))
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     nvmlGpuInstanceProfileInfo_v3_t *third = (nvmlGpuInstanceProfileInfo_v3_t *)(void *)info;
     *third = (nvmlGpuInstanceProfileInfo_v3_t){
         .version = info->version, .id = profile->id, .sliceCount = profile->slices, .instanceCount = profile->most,
