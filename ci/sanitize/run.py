@@ -76,7 +76,7 @@ def compiled(folder: Path, sanitizer: str) -> Build:
     """The library with the board of HOST, and the client, under a sanitizer."""
     folder.mkdir()
     library = folder / "libnvidia-ml.so.1"
-    target = next(t for t in TARGETS if t.part == "libnvidia-ml.so" and not t.variant)
+    target = next(t for t in TARGETS if t.name == "libnvidia-ml.o")
     sources = sorted(str(path) for pattern in target.sources for path in NATIVE.glob(pattern))
     compiler = ["gcc", *FLAGS, *BUILDS[sanitizer]]
     subprocess.run([*compiler, "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-Wl,-z,now", *sources,
