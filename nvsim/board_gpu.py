@@ -12,6 +12,10 @@ ACCOUNTED = 64
 FANS = 8
 SMOOTHING_PROFILES = 5
 SMOOTHING_PARAMETERS = 8
+UNITS = 8
+PAGES = 64
+POLICIES = 12
+PCIE_ERRORS = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +208,89 @@ class Gpu:
     host_bridge: int = u32("GPUs with equal numbers share a PCIe host bridge")
     pcie_switch: int = u32("GPUs with equal numbers share a PCIe switch; 0 none")
     cpu_affinity: tuple[int, ...] = array("u64", CPU_WORDS, "bit n of word w: CPU 64 w + n is near")
+
+    # Memory errors in detail
+    ecc_by_unit: int = u32("1 if errors outside DRAM are counted by unit, 0 if as one sum, SRAM")
+    ecc_units: tuple[int, ...] = array("u64", 4 * UNITS, "errors outside DRAM: (2 if aggregate, + 1 if uncorrected) "
+                                       "* 8 + nvmlMemoryLocation_t, without what the *_sram fields count")
+    ecc_sram_parity_volatile: int = u64("of the volatile uncorrected SRAM errors: found by parity", live=True)
+    ecc_sram_parity_aggregate: int = u64("of the aggregate uncorrected SRAM errors: found by parity", live=True)
+    ecc_sram_sm: int = u64("of the aggregate uncorrected SRAM errors: in an SM", live=True)
+    ecc_sram_microcontroller: int = u64("of the aggregate uncorrected SRAM errors: in a microcontroller", live=True)
+    ecc_sram_pcie: int = u64("of the aggregate uncorrected SRAM errors: in the PCIe unit", live=True)
+    ecc_sram_other: int = u64("of the aggregate uncorrected SRAM errors: elsewhere; what is left was in L2", live=True)
+    ecc_sram_threshold: int = u32("1 if SRAM errors exceed what NVIDIA tolerates", live=True)
+    retired_address: tuple[int, ...] = array("u64", PAGES, "physical address of each retired page: single-bit ones "
+                                             "first, 0 for one that follows from its place")
+    retired_time: tuple[int, ...] = array("u64", PAGES, "microseconds since 1970 at which it was retired")
+    remapped_correctable_inactive: int | None = u32("rows whose remapping is not active", default=None, live=True)
+    remapped_uncorrectable_inactive: int | None = u32("rows whose remapping is not active", default=None, live=True)
+    bank_remaps_active: int | None = u32("bank remappings in use", default=None, live=True)
+    bank_remaps_inactive: int = u32("bank remappings not in use", live=True)
+    bank_remap_pending: int = u32("1 if a bank waits for its remapping", live=True)
+    bank_spares_max: int = u32("groups of banks with all spares", live=True)
+    bank_spares_none: int = u32("groups of banks without spares", live=True)
+    unrepairable_memory: int | None = u32("1 if memory cannot be repaired", default=None, live=True)
+    repair_channel_pending: int | None = u32("1 if a memory channel waits for its repair", default=None, live=True)
+    repair_tpc_pending: int | None = u32("1 if a TPC waits for its repair", default=None, live=True)
+    inforom_checksum: int | None = u32("checksum of the infoROM configuration", default=None)
+    inforom_corrupt: int = u32("1 if the infoROM does not fit its checksum", live=True)
+    bbx_flush_time: int | None = u64("microseconds since 1970 of the last black-box flush", default=None, live=True)
+    bbx_flush_duration: int = u32("microseconds that it took", live=True)
+    bbx_time_run: int | None = u32("seconds that the board has run in its life", default=None, live=True)
+    recovery_action: int = u32("nvmlDeviceGpuRecoveryAction_t", live=True)
+
+    # Power, clocks and PCIe in detail
+    power_memory_average: int | None = u32("milliwatt of the memory, mean of the last second", default=None, live=True)
+    power_module: int | None = u32("milliwatt of GPU and CPU together", default=None, live=True)
+    power_module_average: int | None = u32("milliwatt of GPU and CPU, mean of the last second", default=None, live=True)
+    power_module_limit: int | None = u32("milliwatt of GPU and CPU together", default=None, live=True)
+    power_module_limit_default: int | None = u32("milliwatt", default=None)
+    power_module_limit_min: int | None = u32("milliwatt", default=None)
+    power_module_limit_max: int | None = u32("milliwatt", default=None)
+    power_source: int = u32("0 mains, 1 battery, 2 undersized supply", live=True)
+    violation: tuple[int, ...] = array("u64", POLICIES, "nanoseconds below the highest clocks, by nvmlPerfPolicyType_t")
+    slowdown_software: int = u64("nanoseconds slowed down by software for heat", live=True)
+    slowdown_hardware: int = u64("nanoseconds slowed down by hardware for heat", live=True)
+    slowdown_brake: int = u64("nanoseconds slowed down by the power brake", live=True)
+    pcie_rollovers: int = u32("times that the PCIe replay number rolled over", live=True)
+    pcie_errors: tuple[int, ...] = array("u32", PCIE_ERRORS, "PCIe errors, by field id from 173: correctable, NAKs "
+                                         "received, receiver, bad TLP, NAKs sent, bad DLLP, non-fatal, fatal, "
+                                         "unsupported request, LCRC, lane")
+    pcie_recoveries: int = u32("times that the PCIe link went from L0 to recovery", live=True)
+    pcie_sent: int = u64("bytes sent over PCIe", live=True)
+    pcie_received: int = u64("bytes received over PCIe", live=True)
+    pcie_atomics_out: int | None = u32("NVML_PCIE_ATOMICS_CAP_* of requests from the GPU", default=None)
+    pcie_atomics_in: int | None = u32("NVML_PCIE_ATOMICS_CAP_* of requests to the GPU", default=None)
+    irq: int | None = u32("interrupt number", default=None)
+
+    # NVLink and fabric in detail
+    nvlink_errors: tuple[int, ...] = array("u64", 5 * LINKS, "per link: replay, recovery, CRC of flits, CRC of data, "
+                                           "ECC of data")
+    nvlink_sent: tuple[int, ...] = array("u64", LINKS, "per link: KiB of data sent")
+    nvlink_received: tuple[int, ...] = array("u64", LINKS, "per link: KiB of data received")
+    nvlink_control: tuple[int, ...] = array("u32", 2 * LINKS, "per link and counter: 0x80000000 if frozen, "
+                                            "units << 8 | packet types")
+    nvlink_bandwidth_mode: int | None = u32("0 full, 1 off, 2 least, 3 half, 4 three quarters", default=None, live=True)
+    nvlink_low_power: int | None = u32("idle time after which a link sleeps, in units of 100 us", default=None,
+                                       live=True)
+    fabric_health: int = u32("NVML_GPU_FABRIC_HEALTH_MASK_*", live=True)
+    fabric_health_summary: int = u32("NVML_GPU_FABRIC_HEALTH_SUMMARY_*", live=True)
+    c2c_links: int = u32("chip-to-chip links")
+    c2c_speed: int = u32("MB/s of a chip-to-chip link")
+
+    # The machine that it is part of
+    platform_host: int | None = u32("number of the host in its tray; none: no platform information", default=None)
+    platform_slot: int | None = u32("slot in the chassis", default=None)
+    platform_tray: int | None = u32("index of the tray", default=None)
+    platform_peer: int = u32("NVLink peers: 0 direct, 1 through switches")
+    platform_chassis: str = text(16, "serial number of the chassis")
+    platform_fabric_guid: int = u64("GUID of the GPU in the fabric")
+    capabilities: int = u32("NVML_DEV_CAP_*")
+    confidential: int | None = u32("what confidential computing the GPU can: nvmlConfComputeSystemCaps_t.gpusCaps",
+                                   default=None)
+    gpm: int = u32("1 if the GPU measures performance metrics (GPM)")
+    gpm_streaming: int = u32("1 if GPM streaming is on", live=True)
 
     # Processes: entries in any order; one with pid 0 is free
     process_pid: tuple[int, ...] = array("u32", PROCESSES, "process id, 0 for a free entry")

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from nvsim import model_details
 from nvsim.board_gpu import CPU_WORDS, LINKS, Gpu
 from nvsim.errors import NvsimError
 from nvsim.settings import settings_of
@@ -73,7 +74,7 @@ def board_gpu(model_key: str, *, index: int, minor: int, uuid: str, bus_id: str,
              "pcie_switch": pcie_switch, "host_bridge": index if host_bridge is None else host_bridge,
              "module_id": index + 1, "serial": serial if m["serial"] else "", "pdi": _pdi(uuid)}
     return Gpu(**_identity(m, driver_branch), **_pci(m, bus_id), **_memory(m), **_clocks(m), **_power(m, index),
-               **_thermal(m, index), **_errors(m), **_links(m), **settings_of(m), **place)
+               **_thermal(m, index), **_errors(m), **_links(m), **settings_of(m), **model_details.details(m), **place)
 
 
 def cpu_words(cpus: str) -> tuple[int, ...]:
@@ -192,7 +193,7 @@ def _links(m: dict[str, Any]) -> dict[str, Any]:
     """NVLinks.  Without NVSwitches on the base board nothing is at their other ends, so they are down."""
     links = m["nvlink"]["links"]
     values = {"nvlink_links": links, "nvlink_version": m["nvlink"].get("version", 0),
-              "nvlink_speed": m["nvlink"].get("speed", 0), "c2c_mode": 1 if m.get("c2c") else None}
+              "nvlink_speed": m["nvlink"].get("speed", 0)}
     switches = m.get("nvswitch_bus_ids", [])
     if switches:
         remote = tuple(_encoded(switches[i * len(switches) // links]) if i < links else 0 for i in range(LINKS))

@@ -1,6 +1,6 @@
 """What a profile and the catalogue say together: the values from which the parts of a plan are made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nvsim import board_gpu, catalogue, models
@@ -71,8 +71,9 @@ def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
     cpus = (node * near, node * near + near - 1)
     record = models.board_gpu(gpu.model, index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id,
                               serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=f"{cpus[0]}-{cpus[1]}")
-    return Gpu(board=record, model=models.model(gpu.model), index=gpu.index, minor=gpu.minor, bus_id=gpu.bus_id,
-               irq=202 + i, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
+    irq = 202 + i
+    return Gpu(board=replace(record, irq=irq), model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
+               bus_id=gpu.bus_id, irq=irq, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
 
 
 def uses_gsp(host: Host, gpu: Gpu) -> bool:

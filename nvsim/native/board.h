@@ -174,6 +174,73 @@ struct nvsim_gpu {
     uint32_t host_bridge; /* GPUs with equal numbers share a PCIe host bridge */
     uint32_t pcie_switch; /* GPUs with equal numbers share a PCIe switch; 0 none */
     uint64_t cpu_affinity[16]; /* bit n of word w: CPU 64 w + n is near */
+    uint32_t ecc_by_unit; /* 1 if errors outside DRAM are counted by unit, 0 if as one sum, SRAM */
+    uint64_t ecc_units[32]; /* errors outside DRAM: (2 if aggregate, + 1 if uncorrected) * 8 + nvmlMemoryLocation_t, without what the *_sram fields count */
+    uint64_t ecc_sram_parity_volatile; /* of the volatile uncorrected SRAM errors: found by parity */
+    uint64_t ecc_sram_parity_aggregate; /* of the aggregate uncorrected SRAM errors: found by parity */
+    uint64_t ecc_sram_sm; /* of the aggregate uncorrected SRAM errors: in an SM */
+    uint64_t ecc_sram_microcontroller; /* of the aggregate uncorrected SRAM errors: in a microcontroller */
+    uint64_t ecc_sram_pcie; /* of the aggregate uncorrected SRAM errors: in the PCIe unit */
+    uint64_t ecc_sram_other; /* of the aggregate uncorrected SRAM errors: elsewhere; what is left was in L2 */
+    uint32_t ecc_sram_threshold; /* 1 if SRAM errors exceed what NVIDIA tolerates */
+    uint64_t retired_address[64]; /* physical address of each retired page: single-bit ones first, 0 for one that follows from its place */
+    uint64_t retired_time[64]; /* microseconds since 1970 at which it was retired */
+    uint32_t remapped_correctable_inactive; /* rows whose remapping is not active */
+    uint32_t remapped_uncorrectable_inactive; /* rows whose remapping is not active */
+    uint32_t bank_remaps_active; /* bank remappings in use */
+    uint32_t bank_remaps_inactive; /* bank remappings not in use */
+    uint32_t bank_remap_pending; /* 1 if a bank waits for its remapping */
+    uint32_t bank_spares_max; /* groups of banks with all spares */
+    uint32_t bank_spares_none; /* groups of banks without spares */
+    uint32_t unrepairable_memory; /* 1 if memory cannot be repaired */
+    uint32_t repair_channel_pending; /* 1 if a memory channel waits for its repair */
+    uint32_t repair_tpc_pending; /* 1 if a TPC waits for its repair */
+    uint32_t inforom_checksum; /* checksum of the infoROM configuration */
+    uint32_t inforom_corrupt; /* 1 if the infoROM does not fit its checksum */
+    uint64_t bbx_flush_time; /* microseconds since 1970 of the last black-box flush */
+    uint32_t bbx_flush_duration; /* microseconds that it took */
+    uint32_t bbx_time_run; /* seconds that the board has run in its life */
+    uint32_t recovery_action; /* nvmlDeviceGpuRecoveryAction_t */
+    uint32_t power_memory_average; /* milliwatt of the memory, mean of the last second */
+    uint32_t power_module; /* milliwatt of GPU and CPU together */
+    uint32_t power_module_average; /* milliwatt of GPU and CPU, mean of the last second */
+    uint32_t power_module_limit; /* milliwatt of GPU and CPU together */
+    uint32_t power_module_limit_default; /* milliwatt */
+    uint32_t power_module_limit_min; /* milliwatt */
+    uint32_t power_module_limit_max; /* milliwatt */
+    uint32_t power_source; /* 0 mains, 1 battery, 2 undersized supply */
+    uint64_t violation[12]; /* nanoseconds below the highest clocks, by nvmlPerfPolicyType_t */
+    uint64_t slowdown_software; /* nanoseconds slowed down by software for heat */
+    uint64_t slowdown_hardware; /* nanoseconds slowed down by hardware for heat */
+    uint64_t slowdown_brake; /* nanoseconds slowed down by the power brake */
+    uint32_t pcie_rollovers; /* times that the PCIe replay number rolled over */
+    uint32_t pcie_errors[11]; /* PCIe errors, by field id from 173: correctable, NAKs received, receiver, bad TLP, NAKs sent, bad DLLP, non-fatal, fatal, unsupported request, LCRC, lane */
+    uint32_t pcie_recoveries; /* times that the PCIe link went from L0 to recovery */
+    uint64_t pcie_sent; /* bytes sent over PCIe */
+    uint64_t pcie_received; /* bytes received over PCIe */
+    uint32_t pcie_atomics_out; /* NVML_PCIE_ATOMICS_CAP_* of requests from the GPU */
+    uint32_t pcie_atomics_in; /* NVML_PCIE_ATOMICS_CAP_* of requests to the GPU */
+    uint32_t irq; /* interrupt number */
+    uint64_t nvlink_errors[180]; /* per link: replay, recovery, CRC of flits, CRC of data, ECC of data */
+    uint64_t nvlink_sent[36]; /* per link: KiB of data sent */
+    uint64_t nvlink_received[36]; /* per link: KiB of data received */
+    uint32_t nvlink_control[72]; /* per link and counter: 0x80000000 if frozen, units << 8 | packet types */
+    uint32_t nvlink_bandwidth_mode; /* 0 full, 1 off, 2 least, 3 half, 4 three quarters */
+    uint32_t nvlink_low_power; /* idle time after which a link sleeps, in units of 100 us */
+    uint32_t fabric_health; /* NVML_GPU_FABRIC_HEALTH_MASK_* */
+    uint32_t fabric_health_summary; /* NVML_GPU_FABRIC_HEALTH_SUMMARY_* */
+    uint32_t c2c_links; /* chip-to-chip links */
+    uint32_t c2c_speed; /* MB/s of a chip-to-chip link */
+    uint32_t platform_host; /* number of the host in its tray; none: no platform information */
+    uint32_t platform_slot; /* slot in the chassis */
+    uint32_t platform_tray; /* index of the tray */
+    uint32_t platform_peer; /* NVLink peers: 0 direct, 1 through switches */
+    char platform_chassis[16]; /* serial number of the chassis */
+    uint64_t platform_fabric_guid; /* GUID of the GPU in the fabric */
+    uint32_t capabilities; /* NVML_DEV_CAP_* */
+    uint32_t confidential; /* what confidential computing the GPU can: nvmlConfComputeSystemCaps_t.gpusCaps */
+    uint32_t gpm; /* 1 if the GPU measures performance metrics (GPM) */
+    uint32_t gpm_streaming; /* 1 if GPM streaming is on */
     uint32_t process_pid[32]; /* process id, 0 for a free entry */
     uint32_t process_kind[32]; /* sum of 1 compute, 2 graphics, 4 compute through MPS */
     uint64_t process_memory[32]; /* bytes of device memory */

@@ -168,6 +168,7 @@ nvmlReturn_t nvmlDeviceGetViolationStatus(nvmlDevice_t device, nvmlPerfPolicyTyp
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
     violTime->referenceTime = (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
-    violTime->violationTime = 0;
+    READING(gpu)
+        violTime->violationTime = LOAD(gpu->violation[perfPolicyType]);
     return NVML_SUCCESS;
 }

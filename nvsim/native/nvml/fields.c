@@ -1,94 +1,89 @@
 /* Field values: many answers in one call, each with its own return code. */
+#include <stdlib.h>
 #include <time.h>
 
-#include "internal.h"
+#include "change.h"
+#include "fields.h"
 
-/* Where on the board a field is, and how it is told.  `kind` is the first letter of u(int), U(long long), i(nt). */
+/* Where on the board the fields of a range of ids are, one after another, and how they are told.  `kind` is the first
+ * letter of u(int), U(long long), i(nt). */
 struct field {
-    unsigned id;
+    unsigned first;
+    unsigned last;
     char kind;
     size_t offset;
 };
 
+#define ONE(id, kind, name) {NVML_FI_DEV_##id, NVML_FI_DEV_##id, kind, AT(name)}
+
 static const struct field fields[] = {
-    {NVML_FI_DEV_ECC_CURRENT, 'u', AT(ecc_mode)},
-    {NVML_FI_DEV_ECC_PENDING, 'u', AT(ecc_pending)},
-    {NVML_FI_DEV_ECC_SBE_VOL_DEV, 'U', AT(ecc_volatile_corrected_dram)},
-    {NVML_FI_DEV_ECC_DBE_VOL_DEV, 'U', AT(ecc_volatile_uncorrected_dram)},
-    {NVML_FI_DEV_ECC_SBE_AGG_DEV, 'U', AT(ecc_aggregate_corrected_dram)},
-    {NVML_FI_DEV_ECC_DBE_AGG_DEV, 'U', AT(ecc_aggregate_uncorrected_dram)},
-    {NVML_FI_DEV_RETIRED_SBE, 'u', AT(retired_pages_sbe)},
-    {NVML_FI_DEV_RETIRED_DBE, 'u', AT(retired_pages_dbe)},
-    {NVML_FI_DEV_RETIRED_PENDING, 'u', AT(retired_pages_pending)},
-    {NVML_FI_DEV_REMAPPED_COR, 'u', AT(remapped_correctable)},
-    {NVML_FI_DEV_REMAPPED_UNC, 'u', AT(remapped_uncorrectable)},
-    {NVML_FI_DEV_REMAPPED_PENDING, 'u', AT(remapped_pending)},
-    {NVML_FI_DEV_REMAPPED_FAILURE, 'u', AT(remapped_failure)},
-    {NVML_FI_DEV_MEMORY_TEMP, 'i', AT(temperature_memory)},
-    {NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION, 'U', AT(energy)},
-    {NVML_FI_DEV_ENERGY, 'U', AT(energy)},
-    {NVML_FI_DEV_PCIE_REPLAY_COUNTER, 'u', AT(pcie_replays)},
-    {NVML_FI_DEV_POWER_AVERAGE, 'u', AT(power_average)},
-    {NVML_FI_DEV_POWER_INSTANT, 'u', AT(power_usage)},
-    {NVML_FI_DEV_POWER_MIN_LIMIT, 'u', AT(power_limit_min)},
-    {NVML_FI_DEV_POWER_MAX_LIMIT, 'u', AT(power_limit_max)},
-    {NVML_FI_DEV_POWER_DEFAULT_LIMIT, 'u', AT(power_limit_default)},
-    {NVML_FI_DEV_POWER_CURRENT_LIMIT, 'u', AT(power_limit_enforced)},
-    {NVML_FI_DEV_POWER_REQUESTED_LIMIT, 'u', AT(power_limit)},
-    {NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT, 'i', AT(tlimit_shutdown)},
-    {NVML_FI_DEV_TEMPERATURE_SLOWDOWN_TLIMIT, 'i', AT(tlimit_slowdown)},
-    {NVML_FI_DEV_TEMPERATURE_MEM_MAX_TLIMIT, 'i', AT(tlimit_memory_max)},
-    {NVML_FI_DEV_TEMPERATURE_GPU_MAX_TLIMIT, 'i', AT(tlimit_gpu_max)},
-    {NVML_FI_DEV_NVLINK_LINK_COUNT, 'u', AT(nvlink_links)},
+    ONE(ECC_CURRENT, 'u', ecc_mode),
+    ONE(ECC_PENDING, 'u', ecc_pending),
+    ONE(RETIRED_SBE, 'u', retired_pages_sbe),
+    ONE(RETIRED_DBE, 'u', retired_pages_dbe),
+    ONE(RETIRED_PENDING, 'u', retired_pages_pending),
+    ONE(RETIRED_PENDING_SBE, 'u', retired_pages_pending),
+    ONE(RETIRED_PENDING_DBE, 'u', retired_pages_pending),
+    ONE(REMAPPED_COR, 'u', remapped_correctable),
+    ONE(REMAPPED_UNC, 'u', remapped_uncorrectable),
+    ONE(REMAPPED_PENDING, 'u', remapped_pending),
+    ONE(REMAPPED_FAILURE, 'u', remapped_failure),
+    ONE(REMAPPED_ROWS_COR_INACTIVE, 'u', remapped_correctable_inactive),
+    ONE(REMAPPED_ROWS_UNC_INACTIVE, 'u', remapped_uncorrectable_inactive),
+    {NVML_FI_DEV_PERF_POLICY_POWER, NVML_FI_DEV_PERF_POLICY_RELIABILITY, 'U', AT(violation)},
+    {NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS, NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS, 'U',
+     AT(violation[NVML_PERF_POLICY_TOTAL_APP_CLOCKS])},
+    ONE(CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN, 'U', slowdown_software),
+    ONE(CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN, 'U', slowdown_hardware),
+    ONE(CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN, 'U', slowdown_brake),
+    ONE(MEMORY_TEMP, 'i', temperature_memory),
+    ONE(GPU_TEMP, 'i', temperature),
+    ONE(TEMPERATURE_SHUTDOWN_TLIMIT, 'i', tlimit_shutdown),
+    ONE(TEMPERATURE_SLOWDOWN_TLIMIT, 'i', tlimit_slowdown),
+    ONE(TEMPERATURE_MEM_MAX_TLIMIT, 'i', tlimit_memory_max),
+    ONE(TEMPERATURE_GPU_MAX_TLIMIT, 'i', tlimit_gpu_max),
+    ONE(TOTAL_ENERGY_CONSUMPTION, 'U', energy),
+    ONE(ENERGY, 'U', energy),
+    ONE(PCIE_REPLAY_COUNTER, 'u', pcie_replays),
+    ONE(PCIE_REPLAY_ROLLOVER_COUNTER, 'u', pcie_rollovers),
+    ONE(PCIE_L0_TO_RECOVERY_COUNTER, 'u', pcie_recoveries),
+    {NVML_FI_DEV_PCIE_COUNT_CORRECTABLE_ERRORS, NVML_FI_DEV_PCIE_COUNT_LANE_ERROR, 'u', AT(pcie_errors)},
+    ONE(PCIE_COUNT_TX_BYTES, 'U', pcie_sent),
+    ONE(PCIE_COUNT_RX_BYTES, 'U', pcie_received),
+    ONE(PCIE_OUTBOUND_ATOMICS_MASK, 'u', pcie_atomics_out),
+    ONE(PCIE_INBOUND_ATOMICS_MASK, 'u', pcie_atomics_in),
+    ONE(C2C_LINK_COUNT, 'u', c2c_links),
+    ONE(GET_GPU_RECOVERY_ACTION, 'u', recovery_action),
+    ONE(ACTIVE_BANK_REMAPPINGS, 'u', bank_remaps_active),
 };
 
-/* Counters that stay zero on a host where nothing runs. */
-static const unsigned zeros[] = {
-    NVML_FI_DEV_PCIE_REPLAY_ROLLOVER_COUNTER,
-    NVML_FI_DEV_C2C_LINK_COUNT,
-    NVML_FI_DEV_PERF_POLICY_POWER,
-    NVML_FI_DEV_PERF_POLICY_THERMAL,
-    NVML_FI_DEV_PERF_POLICY_SYNC_BOOST,
-    NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT,
-    NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION,
-    NVML_FI_DEV_PERF_POLICY_RELIABILITY,
-    NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS,
-    NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS,
-    NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN,
-    NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN,
-    NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN,
-    NVML_FI_DEV_GET_GPU_RECOVERY_ACTION,
+/* Power by scope; what a scope does not have is absent on every board. */
+struct power {
+    unsigned id;
+    size_t scopes[NVML_POWER_SCOPE_MEMORY + 1];
 };
 
-static nvmlReturn_t answer(nvmlFieldValue_t *value, uint64_t found)
-{
-    value->valueType = NVML_VALUE_TYPE_UNSIGNED_LONG_LONG;
-    value->value.ullVal = found;
-    return NVML_SUCCESS;
-}
+enum { NOWHERE = 0 };
 
-static nvmlReturn_t answer_uint(nvmlFieldValue_t *value, uint32_t found)
-{
-    value->valueType = NVML_VALUE_TYPE_UNSIGNED_INT;
-    value->value.uiVal = found;
-    return NVML_SUCCESS;
-}
+static const struct power powers[] = {
+    {NVML_FI_DEV_POWER_AVERAGE, {AT(power_average), AT(power_module_average), AT(power_memory_average)}},
+    {NVML_FI_DEV_POWER_INSTANT, {AT(power_usage), AT(power_module), NOWHERE}},
+    {NVML_FI_DEV_POWER_MIN_LIMIT, {AT(power_limit_min), AT(power_module_limit_min), NOWHERE}},
+    {NVML_FI_DEV_POWER_MAX_LIMIT, {AT(power_limit_max), AT(power_module_limit_max), NOWHERE}},
+    {NVML_FI_DEV_POWER_DEFAULT_LIMIT, {AT(power_limit_default), AT(power_module_limit_default), NOWHERE}},
+    {NVML_FI_DEV_POWER_CURRENT_LIMIT, {AT(power_limit_enforced), AT(power_module_limit), NOWHERE}},
+    {NVML_FI_DEV_POWER_REQUESTED_LIMIT, {AT(power_limit), AT(power_module_limit), NOWHERE}},
+};
 
-static nvmlReturn_t read_wide(const struct nvsim_gpu *gpu, size_t offset, nvmlFieldValue_t *value)
+static nvmlReturn_t read_board(const struct nvsim_gpu *gpu, char kind, size_t offset, nvmlFieldValue_t *value)
 {
     uint64_t found = 0;
     READING(gpu)
-        found = VALUE_AT(uint64_t, gpu, offset);
-    return found == NVSIM_ABSENT_U64 ? NVML_ERROR_NOT_SUPPORTED : answer(value, found);
-}
-
-static nvmlReturn_t read_narrow(const struct nvsim_gpu *gpu, const struct field *field, nvmlFieldValue_t *value)
-{
-    uint32_t found = 0;
-    READING(gpu)
-        found = VALUE_AT(uint32_t, gpu, field->offset);
-    if (field->kind == 'u')
-        return found == NVSIM_ABSENT_U32 ? NVML_ERROR_NOT_SUPPORTED : answer_uint(value, found);
+        found = kind == 'U' ? VALUE_AT(uint64_t, gpu, offset) : VALUE_AT(uint32_t, gpu, offset);
+    if (kind == 'U')
+        return found == NVSIM_ABSENT_U64 ? NVML_ERROR_NOT_SUPPORTED : answer_wide(value, found);
+    if (kind == 'u')
+        return answer_uint(value, (uint32_t)found);
     if ((int32_t)found == NVSIM_ABSENT_I32)
         return NVML_ERROR_NOT_SUPPORTED;
     value->valueType = NVML_VALUE_TYPE_SIGNED_INT;
@@ -96,76 +91,118 @@ static nvmlReturn_t read_narrow(const struct nvsim_gpu *gpu, const struct field 
     return NVML_SUCCESS;
 }
 
-/* ECC counters mean nothing while ECC is off; totals are sums. */
-static nvmlReturn_t read_ecc(nvmlDevice_t device, unsigned id, nvmlFieldValue_t *value)
+static nvmlReturn_t read_power(const struct nvsim_gpu *gpu, const struct power *power, nvmlFieldValue_t *value)
 {
-    int uncorrected = id == NVML_FI_DEV_ECC_DBE_VOL_TOTAL || id == NVML_FI_DEV_ECC_DBE_AGG_TOTAL;
-    int aggregate = id == NVML_FI_DEV_ECC_SBE_AGG_TOTAL || id == NVML_FI_DEV_ECC_DBE_AGG_TOTAL;
-    unsigned long long total = 0;
-    nvmlReturn_t result = nvmlDeviceGetTotalEccErrors(
-        device, uncorrected ? NVML_MEMORY_ERROR_TYPE_UNCORRECTED : NVML_MEMORY_ERROR_TYPE_CORRECTED,
-        aggregate ? NVML_AGGREGATE_ECC : NVML_VOLATILE_ECC, &total);
-    return result ? result : answer(value, total);
+    if (value->scopeId > NVML_POWER_SCOPE_MEMORY)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    size_t offset = power->scopes[value->scopeId];
+    return offset == NOWHERE ? NVML_ERROR_NOT_SUPPORTED : read_board(gpu, 'u', offset, value);
 }
 
-/* Fields that the scope (a link) or the model decides. */
-static nvmlReturn_t read_link(const struct nvsim_gpu *gpu, nvmlFieldValue_t *value)
+/* Counters by place come in pairs, corrected and uncorrected, but for the last one. */
+static nvmlReturn_t read_ecc(nvmlDevice_t device, unsigned id, nvmlFieldValue_t *value)
 {
-    uint64_t up = LOAD(gpu->nvlink_active);
-    if (!gpu->nvlink_links)
-        return NVML_ERROR_NOT_SUPPORTED;
+    static const nvmlMemoryLocation_t places[] = {
+        NVML_MEMORY_LOCATION_L1_CACHE,      NVML_MEMORY_LOCATION_L2_CACHE,       NVML_MEMORY_LOCATION_DRAM,
+        NVML_MEMORY_LOCATION_REGISTER_FILE, NVML_MEMORY_LOCATION_TEXTURE_MEMORY, NVML_MEMORY_LOCATION_CBU};
+    int aggregate = id >= NVML_FI_DEV_ECC_SBE_AGG_L1;
+    unsigned place = id - (aggregate ? NVML_FI_DEV_ECC_SBE_AGG_L1 : NVML_FI_DEV_ECC_SBE_VOL_L1);
+    unsigned long long count = 0;
+    nvmlReturn_t result;
+    if (id <= NVML_FI_DEV_ECC_DBE_AGG_TOTAL) {
+        place = id - NVML_FI_DEV_ECC_SBE_VOL_TOTAL;
+        result = nvmlDeviceGetTotalEccErrors(device, (nvmlMemoryErrorType_t)(place & 1),
+                                             (nvmlEccCounterType_t)(place >> 1), &count);
+    } else {
+        int alone = id == NVML_FI_DEV_ECC_DBE_VOL_CBU || id == NVML_FI_DEV_ECC_DBE_AGG_CBU;
+        result = nvmlDeviceGetMemoryErrorCounter(device, (nvmlMemoryErrorType_t)(alone | (place & 1)),
+                                                 aggregate ? NVML_AGGREGATE_ECC : NVML_VOLATILE_ECC,
+                                                 places[place / 2], &count);
+    }
+    return result ? result : answer_wide(value, count);
+}
+
+/* What has no field of its own on the board. */
+static nvmlReturn_t read_derived(const struct nvsim_gpu *gpu, nvmlFieldValue_t *value)
+{
+    uint32_t action = LOAD(gpu->recovery_action), banks = LOAD(gpu->bank_remaps_active);
     switch (value->fieldId) {
-    case NVML_FI_DEV_NVLINK_SPEED_MBPS_COMMON:
-        return answer_uint(value, up ? gpu->nvlink_speed : 0);
-    case NVML_FI_DEV_NVSWITCH_CONNECTED_LINK_COUNT:
-        return answer_uint(value, gpu->nvlink_remote_type == NVML_NVLINK_DEVICE_TYPE_SWITCH
-                                      ? (uint32_t)__builtin_popcountll(up)
-                                      : 0);
-    case NVML_FI_DEV_NVLINK_GET_SPEED:
-    case NVML_FI_DEV_NVLINK_GET_STATE:
-    case NVML_FI_DEV_NVLINK_GET_VERSION:
-        if (value->scopeId >= gpu->nvlink_links || value->scopeId >= NVML_NVLINK_MAX_LINKS)
-            return NVML_ERROR_INVALID_ARGUMENT;
-        up = up >> value->scopeId & 1;
-        if (value->fieldId == NVML_FI_DEV_NVLINK_GET_STATE)
-            return answer_uint(value, (uint32_t)up);
-        return answer_uint(value, value->fieldId == NVML_FI_DEV_NVLINK_GET_VERSION ? gpu->nvlink_version
-                                  : up                                             ? gpu->nvlink_speed
-                                                                                   : 0);
+    case NVML_FI_DEV_IS_RESETLESS_MIG_SUPPORTED:
+        return gpu->mig_max_devices ? answer_uint(value, gpu->architecture >= NVML_DEVICE_ARCH_HOPPER)
+                                    : NVML_ERROR_NOT_SUPPORTED;
+    case NVML_FI_DEV_IS_MIG_MODE_INDEPENDENT_MIG_QUERY_CAPABLE:
+        return answer_uint(value, gpu->mig_max_devices > 0);
+    /* Deprecated in favour of the recovery action since 570. */
+    case NVML_FI_DEV_RESET_STATUS:
+    case NVML_FI_DEV_DRAIN_AND_RESET_STATUS:
+        if (atoi(nvsim_board.header.driver_version) >= 570)
+            return NVML_ERROR_DEPRECATED;
+        return answer_uint(value, action == (value->fieldId == NVML_FI_DEV_RESET_STATUS
+                                                 ? NVML_GPU_RECOVERY_ACTION_GPU_RESET
+                                                 : NVML_GPU_RECOVERY_ACTION_DRAIN_AND_RESET));
+    case NVML_FI_DEV_C2C_LINK_GET_STATUS:
+        return value->scopeId < gpu->c2c_links ? answer_uint(value, gpu->c2c_mode) : NVML_ERROR_NOT_SUPPORTED;
+    case NVML_FI_DEV_C2C_LINK_GET_MAX_BW:
+        return value->scopeId < gpu->c2c_links ? answer_uint(value, gpu->c2c_speed) : NVML_ERROR_NOT_SUPPORTED;
+    case NVML_FI_DEV_C2C_LINK_ERROR_INTR:
+    case NVML_FI_DEV_C2C_LINK_ERROR_REPLAY:
+    case NVML_FI_DEV_C2C_LINK_ERROR_REPLAY_B2B:
+    case NVML_FI_DEV_C2C_LINK_POWER_STATE:
+        return value->scopeId < gpu->c2c_links ? answer_uint(value, 0) : NVML_ERROR_NOT_SUPPORTED;
+    case NVML_FI_DEV_INACTIVE_BANK_REMAPPINGS:
+        return answer_uint(value, banks == NVSIM_ABSENT_U32 ? banks : LOAD(gpu->bank_remaps_inactive));
+    case NVML_FI_DEV_BANK_REMAPPER_HISTOGRAM_MAX:
+        return answer_uint(value, banks == NVSIM_ABSENT_U32 ? banks : LOAD(gpu->bank_spares_max));
+    case NVML_FI_DEV_BANK_REMAPPER_HISTOGRAM_NONE:
+        return answer_uint(value, banks == NVSIM_ABSENT_U32 ? banks : LOAD(gpu->bank_spares_none));
+    case NVML_FI_DEV_PENDING_BANK_REMAPPING:
+        return answer_uint(value, banks == NVSIM_ABSENT_U32 ? banks : LOAD(gpu->bank_remap_pending));
     default:
         return NVML_ERROR_NOT_SUPPORTED;
     }
 }
 
-static unsigned within(unsigned id, unsigned first, unsigned last)
+/* Boards with power smoothing show it to administrators alone. */
+static nvmlReturn_t read_smoothing(const struct nvsim_gpu *gpu, nvmlFieldValue_t *value)
 {
-    return id >= first && id <= last;
-}
-
-/* Error, throughput and bandwidth counters of links: nothing has crossed them. */
-static unsigned counts_traffic(unsigned id)
-{
-    return within(id, NVML_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_L0, NVML_FI_DEV_NVLINK_BANDWIDTH_C1_TOTAL) ||
-           within(id, NVML_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_L6, NVML_FI_DEV_NVLINK_BANDWIDTH_C1_L11) ||
-           within(id, NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, NVML_FI_DEV_NVLINK_THROUGHPUT_RAW_RX);
+    uint32_t enabled = LOAD(gpu->power_smoothing);
+    if (enabled == NVSIM_ABSENT_U32)
+        return NVML_ERROR_NOT_SUPPORTED;
+    if (administrator())
+        return NVML_ERROR_NO_PERMISSION;
+    switch (value->fieldId) {
+    case NVML_FI_PWR_SMOOTHING_ENABLED:
+        return answer_uint(value, enabled);
+    case NVML_FI_PWR_SMOOTHING_MAX_NUM_PRESET_PROFILES:
+        return answer_uint(value, NVML_POWER_SMOOTHING_MAX_NUM_PROFILES);
+    case NVML_FI_PWR_SMOOTHING_PRIV_LVL:
+    case NVML_FI_PWR_SMOOTHING_IMM_RAMP_DOWN_ENABLED:
+    case NVML_FI_PWR_SMOOTHING_ACTIVE_PRESET_PROFILE:
+        return answer_uint(value, 0);
+    default:
+        return NVML_ERROR_NOT_SUPPORTED;
+    }
 }
 
 static nvmlReturn_t read_field(nvmlDevice_t device, const struct nvsim_gpu *gpu, nvmlFieldValue_t *value)
 {
     unsigned id = value->fieldId;
-    if (within(id, NVML_FI_DEV_ECC_SBE_VOL_TOTAL, NVML_FI_DEV_ECC_DBE_AGG_TOTAL))
+    if (within(id, NVML_FI_DEV_ECC_SBE_VOL_TOTAL, NVML_FI_DEV_ECC_DBE_AGG_CBU))
         return read_ecc(device, id, value);
-    if (within(id, NVML_FI_DEV_ECC_SBE_VOL_L1, NVML_FI_DEV_ECC_DBE_AGG_CBU) && LOAD(gpu->ecc_mode) != 1)
-        return NVML_ERROR_NOT_SUPPORTED;
+    if (is_link_field(id))
+        return read_link_field(gpu, value);
     for (const struct field *field = fields; field < fields + sizeof fields / sizeof *fields; field++)
-        if (field->id == id)
-            return field->kind == 'U' ? read_wide(gpu, field->offset, value) : read_narrow(gpu, field, value);
-    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
-        if (zeros[i] == id)
-            return answer(value, 0);
-    if (id == NVML_FI_DEV_IS_RESETLESS_MIG_SUPPORTED && gpu->mig_max_devices)
-        return answer_uint(value, gpu->architecture >= NVML_DEVICE_ARCH_HOPPER);
-    return gpu->nvlink_links && counts_traffic(id) ? answer(value, 0) : read_link(gpu, value);
+        if (within(id, field->first, field->last))
+            return read_board(gpu, field->kind,
+                              field->offset + (id - field->first) * (field->kind == 'U' ? sizeof(uint64_t)
+                                                                                        : sizeof(uint32_t)),
+                              value);
+    for (const struct power *power = powers; power < powers + sizeof powers / sizeof *powers; power++)
+        if (power->id == id)
+            return read_power(gpu, power, value);
+    if (within(id, NVML_FI_PWR_SMOOTHING_ENABLED, NVML_FI_PWR_SMOOTHING_ADMIN_OVERRIDE_RAMP_DOWN_HYST_VAL))
+        return read_smoothing(gpu, value);
+    return read_derived(gpu, value);
 }
 
 /* The call succeeds if one entry could be read; which one says its own code.  It reads a value and fills in the rest
@@ -189,10 +226,31 @@ nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int valuesCount, nvml
     return good ? NVML_SUCCESS : result;
 }
 
+struct clearing {
+    int count;
+    nvmlFieldValue_t *values;
+};
+
+static nvmlReturn_t clear_fields(struct nvsim_gpu *gpu, void *arguments)
+{
+    const struct clearing *clearing = arguments;
+    nvmlReturn_t result = NVML_SUCCESS;
+    int good = 0;
+    for (int i = 0; i < clearing->count; i++) {
+        nvmlFieldValue_t *value = &clearing->values[i];
+        value->nvmlReturn = clear_link_field(gpu, value);
+        if (value->nvmlReturn)
+            result = value->nvmlReturn;
+        else
+            good++;
+    }
+    return good ? NVML_SUCCESS : result;
+}
+
+/* Counters of NVLinks can be cleared, and nothing else. */
 nvmlReturn_t nvmlDeviceClearFieldValues(nvmlDevice_t device, int valuesCount, nvmlFieldValue_t *values)
 {
     GPU_OR_RETURN(gpu, device, values != NULL && valuesCount > 0);
-    for (int i = 0; i < valuesCount; i++)
-        values[i].nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
-    return NVML_ERROR_NOT_SUPPORTED;
+    struct clearing clearing = {valuesCount, values};
+    return change_gpu(device, clear_fields, &clearing);
 }

@@ -25,7 +25,7 @@ GET_U32(nvmlDeviceGetPcieReplayCounter, unsigned int, pcie_replays)
 GET_PAIR(nvmlDeviceGetCudaComputeCapability, int, compute_major, compute_minor)
 GET_CONSTANT(nvmlDeviceGetMultiGpuBoard, unsigned int, 0)
 GET_CONSTANT(nvmlDeviceGetBusType, nvmlBusType_t, NVML_BUS_TYPE_PCIE)
-GET_CONSTANT(nvmlDeviceGetPowerSource, nvmlPowerSource_t, NVML_POWER_SOURCE_AC)
+GET_U32(nvmlDeviceGetPowerSource, nvmlPowerSource_t, power_source)
 
 nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_t object, char *version,
                                          unsigned int length)
@@ -49,8 +49,37 @@ nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_
 nvmlReturn_t nvmlDeviceValidateInforom(nvmlDevice_t device)
 {
     GPU_OR_RETURN(gpu, device, 1);
-    return *gpu->inforom_image ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
+    if (!*gpu->inforom_image)
+        return NVML_ERROR_NOT_SUPPORTED;
+    return LOAD(gpu->inforom_corrupt) ? NVML_ERROR_CORRUPTED_INFOROM : NVML_SUCCESS;
 }
+
+GET_U32(nvmlDeviceGetInforomConfigurationChecksum, unsigned int, inforom_checksum)
+
+/* The black box keeps what led to a failure. */
+nvmlReturn_t nvmlDeviceGetLastBBXFlushTime(nvmlDevice_t device, unsigned long long *timestamp,
+                                           unsigned long *durationUs)
+{
+    GPU_OR_RETURN(gpu, device, timestamp && durationUs);
+    uint64_t when = 0;
+    uint32_t took = 0;
+    READING(gpu) {
+        when = LOAD(gpu->bbx_flush_time);
+        took = LOAD(gpu->bbx_flush_duration);
+    }
+    if (when == NVSIM_ABSENT_U64)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *timestamp = when;
+    *durationUs = took;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetBBXTimeData_v1(nvmlDevice_t device, nvmlBBXTimeData_v1_t *timeData)
+{
+    return get_u32(device, timeData ? &timeData->timeRun : NULL, AT(bbx_time_run));
+}
+
+GET_U32(nvmlDeviceGetIrqNum, unsigned int, irq)
 
 /* The layout before busId[32] existed: callers hand over that much less memory. */
 static void legacy_pci(const struct nvsim_gpu *gpu, nvmlPciInfo_t *pci)
@@ -180,6 +209,6 @@ nvmlReturn_t nvmlDeviceGetCapabilities(nvmlDevice_t device, nvmlDeviceCapabiliti
 {
     GPU_OR_RETURN(gpu, device, caps != NULL);
     KNOWN_VERSION(caps, NVSIM_VERSION_nvmlDeviceCapabilities_v1_t);
-    caps->capMask = 0;
+    caps->capMask = gpu->capabilities;
     return NVML_SUCCESS;
 }
