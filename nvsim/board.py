@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nvsim.board_gpu import COPIES, EVENTS, RECORD, SLOT_SIZE, Gpu
+from nvsim.board_events import Event, raised
+from nvsim.board_gpu import COPIES, RECORD, SLOT_SIZE, Gpu
 from nvsim.board_layout import Layout, layout_of, text, u32
 from nvsim.board_processes import consequences
 from nvsim.errors import NvsimError
@@ -139,17 +140,25 @@ def update_header(path: str, **changes: Any) -> None:
             _pwrite(fd, HEADER.slot(name).pack(value), start + HEADER.slot(name).offset)
 
 
+def follow(path: str, source: str, *, dev_root: str) -> None:
+    """Gives a driver library the board of another one, for use in another place: its `dev/` lies in `dev_root`.
+
+    Programs that map it see each GPU change all at once.  Raises NvsimError for a file without a board."""
+    with _opened(source, write=False) as (old, old_start), _opened(path) as (new, new_start):
+        header = HEADER.unpack(os.pread(old, HEADER.size, old_start)) | {"dev_root": dev_root}
+        _pwrite(new, HEADER.pack(header), new_start)
+        for index in range(min(header["gpu_count"], CAPACITY)):
+            offset = HEADER.size + index * SLOT_SIZE
+            values = _record(old, old_start + offset)[1]
+            if values != _record(new, new_start + offset)[1]:
+                _change(new, new_start + offset, values)
+
+
 def push_event(path: str, gpu_index: int, event_type: int, event_data: int = 0) -> None:
     """Makes an event happen on a GPU: processes that wait in nvmlEventSetWait for its type get it.
 
     `event_type` is one nvmlEventType* bit, `event_data` the Xid number for type 8."""
-    with _opened(path) as (fd, start):
-        slot = _slot(fd, start, gpu_index, path)
-        _, now = _record(fd, slot)
-        place = now["event_count"] % EVENTS
-        ring = {name: tuple(value if i == place else old for i, old in enumerate(now[name]))
-                for name, value in (("event_type", event_type), ("event_data", event_data))}
-        _change(fd, slot, {**ring, "event_count": now["event_count"] + 1})
+    edit(path, gpu_index, lambda gpu: raised(gpu, Event(type=event_type, data=event_data)))
 
 
 def _pack(layout: Layout, value: Any) -> bytes:

@@ -16,6 +16,7 @@ UNITS = 8
 PAGES = 64
 POLICIES = 12
 PCIE_ERRORS = 11
+MIG_SLOTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,10 +318,28 @@ class Gpu:
     accounted_started: tuple[int, ...] = array("u64", ACCOUNTED, "microseconds since 1970 at which it came")
     accounted_time: tuple[int, ...] = array("u64", ACCOUNTED, "milliseconds that it ran")
 
+    # MIG: instances in any order; one of size 0 is free.  A serial number grows with each use of a slot
+    mig_table: int = u32("number of its table in catalog/mig.yaml, from 1; 0: no MIG")
+    gi_id: tuple[int, ...] = array("u32", MIG_SLOTS, "GPU instance id")
+    gi_profile: tuple[int, ...] = array("u32", MIG_SLOTS, "profile id, as nvidia-smi shows it")
+    gi_start: tuple[int, ...] = array("u32", MIG_SLOTS, "first placement unit")
+    gi_size: tuple[int, ...] = array("u32", MIG_SLOTS, "placement units, 0 for a free slot")
+    gi_serial: tuple[int, ...] = array("u32", MIG_SLOTS, "times that the slot was used")
+    gi_memory_used: tuple[int, ...] = array("u64", MIG_SLOTS, "bytes of the instance's memory in use")
+    ci_gpu_instance: tuple[int, ...] = array("u32", MIG_SLOTS, "id of the GPU instance that a compute instance is in")
+    ci_id: tuple[int, ...] = array("u32", MIG_SLOTS, "compute instance id, within its GPU instance")
+    ci_profile: tuple[int, ...] = array("u32", MIG_SLOTS, "compute instance profile id")
+    ci_start: tuple[int, ...] = array("u32", MIG_SLOTS, "first slice")
+    ci_size: tuple[int, ...] = array("u32", MIG_SLOTS, "slices, 0 for a free slot")
+    ci_serial: tuple[int, ...] = array("u32", MIG_SLOTS, "times that the slot was used")
+    ci_uuid: tuple[str, ...] = texts(MIG_SLOTS, 64, "UUID of the MIG device")
+
     # Events: a ring, the oldest is overwritten
     event_count: int = u64("events so far; the next goes to slot event_count % 16")
     event_type: tuple[int, ...] = array("u64", EVENTS, "nvmlEventType*")
     event_data: tuple[int, ...] = array("u64", EVENTS, "Xid number for nvmlEventTypeXidCriticalError")
+    event_gpu_instance: tuple[int, ...] = array("u32", EVENTS, "GPU instance that it is about, 0xFFFFFFFF: none")
+    event_compute_instance: tuple[int, ...] = array("u32", EVENTS, "compute instance, 0xFFFFFFFF: none")
 
     @property
     def bus_id(self) -> str:

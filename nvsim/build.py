@@ -9,11 +9,12 @@ import contextlib
 import fcntl
 import json
 import os
+import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from nvsim import board, elf, ops
+from nvsim import board, capabilities, elf, ops
 from nvsim.errors import NvsimError
 from nvsim.native.compile import artifact
 from nvsim.plan import plan
@@ -27,7 +28,8 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """A GPU of a built host.  `model` is a key of gpus.yaml, `board_index` its place on the board."""
+    """A GPU of a built host.  `model` is a key of gpus.yaml, `board_index` its place on the board; `mig`: it can do
+    MIG."""
 
     index: int
     minor: int
@@ -36,6 +38,7 @@ class Gpu:
     name: str
     model: str
     board_index: int
+    mig: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,9 @@ def build(profile: Profile, root: str, *, nodes: bool | None = None, dev_root: s
             for op in group:
                 site.run(op)
         machine = _machine(profile, planned, tuple(site.placeholders))
-        site.finish(json.dumps(asdict(machine), indent=1) + "\n")
+        gpus = next((op.board.gpus for op in planned if isinstance(op, ops.BoardLibrary)), ())
+        site.finish({posixpath.basename(capabilities.STATE): json.dumps(capabilities.shown(gpus)),
+                     "machine.json": json.dumps(asdict(machine), indent=1) + "\n"})
     return machine
 
 
@@ -128,13 +133,15 @@ def remove(root: str) -> None:
 
 def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[str, ...]) -> Machine:
     libraries = [op for op in planned if isinstance(op, ops.BoardLibrary)]
-    names = {gpu.bus_id: gpu.name for library in libraries for gpu in library.board.gpus}
+    records = {gpu.bus_id: gpu for library in libraries for gpu in library.board.gpus}
     return Machine(
         format=FORMAT, profile=profile.name, about=profile.about, layout=profile.layout, driver=profile.driver,
         kernel_driver=profile.kernel_driver, cuda=libraries[0].board.cuda_version if libraries else "",
         driver_root=profile.driver_root, boards=tuple(library.path for library in libraries),
         gpus=tuple(Gpu(index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id, model=gpu.model,
-                       name=names.get(gpu.bus_id, ""), board_index=gpu.index) for gpu in profile.gpus),
+                       name=records[gpu.bus_id].name if gpu.bus_id in records else "", board_index=gpu.index,
+                       mig=gpu.bus_id in records and records[gpu.bus_id].mig_mode is not None)
+                   for gpu in profile.gpus),
         devices=tuple(Device(path=op.path, major=op.major, minor=op.minor, mode=op.mode, uid=op.uid, gid=op.gid)
                       for op in planned if isinstance(op, ops.CharDev)),
         links=tuple((op.path, op.target) for op in planned if isinstance(op, ops.Symlink) and "/dev/" in op.path),
@@ -272,13 +279,15 @@ class _Site:
             self._write(name, b"", op.mode)
             self.placeholders.append(op.path)
 
-    def finish(self, text: str) -> None:
-        """Gives folders their modes and writes machine.json: from here on the root is a host."""
+    def finish(self, files: Mapping[str, str]) -> None:
+        """Gives folders their modes and writes what belongs below .nvsim; with machine.json the root is a host."""
         for path, mode in reversed(self._late):
             os.chmod(path.lstrip("/"), mode, dir_fd=self._top)
         self.enter(f"/{META}")
-        self._write("machine.json.new", text.encode(), 0o644)
-        os.rename("machine.json.new", "machine.json", src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        self._write("kernel.log", b"", 0o644)  # what the emulated kernel says of its GPUs
+        for name, text in files.items():
+            self._write(f"{name}.new", text.encode(), 0o644)
+            os.rename(f"{name}.new", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
 
 def _arch(name: str) -> elf.Arch:

@@ -17,6 +17,7 @@ EPILOG = """examples:
   nvsim exec a100x8 -- nvidia-smi -L             an unmodified program on eight A100s
   nvsim shell t4x1                               look around yourself
   nvsim ctl set gpu=2 temperature=91             from another terminal, while it runs
+  nvsim ctl xid gpu=0 79                         GPU 0 falls off the bus
   nvsim build h100x8 ./host                      the host's files, for other tools
   nvsim run                                      every scenario, in real containers
 """
@@ -165,18 +166,21 @@ def _on_host(name: str, argv: list[str], cgroup: str) -> int:
 
 
 def _ctl(words: list[str]) -> int:
-    from nvsim import ctl
+    from nvsim.ctl import help, verbs
 
-    parser = _parser("ctl", "[--host DIR] set gpu=N NAME=VALUE…")
+    parser = _parser("ctl", "[--host DIR] VERB WORD…")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    meanings = [f"  {name:24} {about}" for name, about in ctl.settable().items()]
-    parser.epilog = "names and meanings:\n" + "\n".join(meanings)
+    parser.epilog = help.overview()
     parser.add_argument("--host", metavar="DIR", help="a built host; default: the machine that this runs on, "
                                                       "or the only one that is running")
-    parser.add_argument("action", choices=("set",), help="set: change values, seen at once by every program")
-    parser.add_argument("assignments", nargs="+", metavar="NAME=VALUE")
+    parser.add_argument("verb", metavar="VERB", help="see below")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="see nvsim ctl VERB --help")
     options = parser.parse_args(words)
-    for line in ctl.set_values(options.host or _running_host(), options.assignments):
+    if options.verb in verbs.VERBS and {"-h", "--help"} & set(options.words):
+        print(help.of(options.verb))
+        return 0
+    action = verbs.parse([options.verb, *options.words])
+    for line in action.apply(options.host or _running_host()):
         print(line)
     return 0
 

@@ -24,9 +24,11 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
+from nvsim import capabilities, kernel
 from nvsim import syscalls as sc
 
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
+KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim ctl xid`
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ class Layers:
         for name, path in tools.items():
             self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
         self._ldconfig()
+        kernel.start(self.root, self.host)
 
     def _trees(self) -> None:
         """Overlays of every built top-level folder over the real one that it names (/lib may be a link to usr/lib)."""
@@ -193,13 +196,17 @@ class Layers:
         self._bind_tree(f"{self.root}/run", "/run")
         with open("/run/nvsim-host", "w") as f:
             f.write(self.root + "\n")
+        _bind_file(f"{self.root}/{KERNEL_LOG}", "/run/nvsim-kernel.log")
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""
         self._shadow("/dev", f"{self.scratch}/dev", skip=_is_nvidia_node)
         for node in self.host["devices"]:
-            if node["path"].startswith("/dev/"):
+            if node["path"].startswith("/dev/") and not _is_instance_node(node):
                 self._node(node)
+        now = {path: minor for path, minor in capabilities.state(self.root).items()
+               if os.path.lexists(f"{self.root}/dev/nvidia-caps/nvidia-cap{minor}")}
+        capabilities.follow_nodes("/dev", {}, now, major=kernel.caps_major(self.host), placeholders=True)
         for path, target in self.host["links"]:
             if path.startswith("/dev/") and not os.path.lexists(path):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -310,6 +317,11 @@ def _can_make_nodes() -> bool:
 
 def _is_nvidia_node(name: str) -> bool:
     return name.startswith(("nvidia", "nvhost", "nvmap")) or name in ("dxg", "dri", "gdrdrv")
+
+
+def _is_instance_node(node: "dict[str, Any]") -> bool:
+    """Whether it belongs to a MIG instance: those are made as the tree has them now, not as it was built."""
+    return "/nvidia-caps/" in node["path"] and capabilities.FIRST <= node["minor"] <= capabilities.LAST
 
 
 def _bind_file(source: str, target: str) -> None:

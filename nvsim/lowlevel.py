@@ -3,20 +3,25 @@
 A real driver shows /proc/driver/nvidia, its lines in /proc/devices and its parts of /sys in every container, because
 containers share the kernel.  This kernel has no such driver, so on a machine `runc` and `crun` are this wrapper: on
 `create` and `run` it puts one prestart hook, `nvsim-kernel`, in front of all others, which binds what the machine
-shows into the container's fresh /proc and /sys.  Everything else goes to the real program unchanged.
+shows into the container's fresh /proc and /sys.  Everything else goes to the real program unchanged.  It also notes
+which containers are made, for `nvsim ctl daemon-reload`.
 """
 
 import os
 import sys
+from collections import namedtuple
 
 HOOK = "nvsim-kernel"
+CONTAINERS = "../../containers"  # from the folder of the real programs: a file per container that was made
+Call = namedtuple("Call", "verb bundle id root")  # typing.NamedTuple would double the start-up time
 
 
 def main(argv: list[str], real: str, hook: str) -> int:
     """Executes the low-level runtime at `real`; does not return unless it cannot."""
-    verb, bundle = parsed(argv[1:])
-    if verb in ("create", "run", "restore"):
-        prepare(bundle, hook)
+    call = parsed(argv[1:])
+    if call.verb in ("create", "run", "restore"):
+        prepare(call.bundle, hook)
+        note(call, real)
     try:
         os.execv(real, [argv[0], *argv[1:]])
     except OSError as e:
@@ -24,22 +29,38 @@ def main(argv: list[str], real: str, hook: str) -> int:
     return 127
 
 
-def parsed(arguments: list[str]) -> tuple[str, str]:
-    """The verb and the bundle folder of a runc or crun command line."""
-    with_value = ("--log", "--log-format", "--root", "--criu", "--rootless", "--cgroup-manager", "--log-level",
-                  "-log", "-log-format", "-root")
-    rest, verb, bundle = list(arguments), "", "."
+def parsed(arguments: list[str]) -> Call:
+    """Verb, bundle folder, container and state folder ("" for the default) of a runc or crun command line."""
+    with_value = ("--log", "--log-format", "--root", "--criu", "--rootless", "--cgroup-manager", "--log-level", "-log",
+                  "-log-format", "-root", "--bundle", "-b", "-bundle", "--console-socket", "--pid-file", "--config",
+                  "-f", "--preserve-fds", "--image-path", "--work-path")
+    rest, words, values = list(arguments), [], {"--bundle": ".", "--root": ""}
     while rest:
         word = rest.pop(0)
-        if not verb and not word.startswith("-"):
-            verb = word
-        elif word in ("--bundle", "-b", "-bundle") and rest:
-            bundle = rest.pop(0)
-        elif word.startswith(("--bundle=", "-bundle=", "-b=")):
-            bundle = word.partition("=")[2]
-        elif not verb and word in with_value and rest:
-            rest.pop(0)
-    return verb, bundle
+        name, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            words.append(word)
+            continue
+        if not equals and word in with_value and rest:
+            value = rest.pop(0)
+        if name in ("--bundle", "-bundle", "-b", "--root", "-root"):
+            values["--root" if "root" in name else "--bundle"] = value
+    verb, container = (*words, "", "")[:2]
+    return Call(verb=verb, bundle=values["--bundle"], id=container, root=values["--root"])
+
+
+def note(call: Call, real: str) -> None:
+    """Writes down a container that is about to be made.  Where that is not possible, daemon-reload will not know it."""
+    import json
+
+    folder = os.path.normpath(f"{os.path.dirname(real)}/{CONTAINERS}")
+    known = {"program": real, "root": call.root, "id": call.id, "bundle": os.path.realpath(call.bundle)}
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(f"{folder}/{os.getpid()}", "w", encoding="utf-8") as f:
+            json.dump(known, f)
+    except OSError:
+        return
 
 
 def prepare(bundle: str, hook: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from nvsim import model_details
+from nvsim import mig, model_details
 from nvsim.board_gpu import CPU_WORDS, LINKS, Gpu
 from nvsim.errors import NvsimError
 from nvsim.settings import settings_of
@@ -22,18 +22,32 @@ _BUS_ID = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.0")
 
 
 @functools.cache
+def _catalog() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(CATALOG.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return found
+
+
+@functools.cache
 def models() -> dict[str, dict[str, Any]]:
     """The models of nvsim/catalog/gpus.yaml, by key; what the keys of one mean stands at the head of that file."""
-    found: list[dict[str, Any]] = yaml.load(CATALOG.read_text(),
-                                            getattr(yaml, "CSafeLoader", yaml.SafeLoader))["models"]
-    return {m["key"]: m for m in found}
+    return {m["key"]: m for m in _catalog()["models"]}
+
+
+def sources() -> dict[str, str]:
+    """The words that say where a figure of the catalogue comes from, and what each means."""
+    return dict(_catalog()["sources"])
+
+
+def source_of(m: dict[str, Any], figure: str) -> str:
+    """Where a figure of a model comes from: one of the words of `sources`."""
+    return str(m.get("sources", {}).get(figure) or _catalog()["figures"].get(figure) or m["source"])
 
 
 def model(name: str) -> dict[str, Any]:
     """A model by its key or by the name that NVML gives it: "T4" or "Tesla T4".
 
     Raises NvsimError that names the nearest model."""
-    named = {m["name"]: m for m in models().values()}
+    named = {m["name"]: m for m in reversed(models().values())}  # of two boards with one name the first
     short = {n.removeprefix("NVIDIA ").removeprefix("GeForce "): m for n, m in named.items()}
     known: dict[str, dict[str, Any]] = short | named | models()
     for key, found in known.items():
@@ -50,12 +64,16 @@ def names() -> tuple[str, ...]:
 
 
 def about(name: str) -> str:
-    """A line on a model: NVML's name for it, memory, compute capability, MIG, and the driver branches that know it."""
+    """A line on a model: NVML's name for it, memory, compute capability, power limit, NVLinks, MIG, the driver branches
+    that know it, and whether its figures were seen on a board or are from memory."""
     m = model(name)
     first, last = m["branches"]
     memory = f"{m['memory_mib']} MiB" if m["memory_mib"] else "system memory"
-    parts = (m["name"], memory, f"compute {m['compute_capability']}", *(("MIG",) if m["mig"] else ()),
-             f"drivers {first} to {last or 'now'}")
+    links = m["nvlink"]["links"]
+    parts = (m["name"], memory, f"compute {m['compute_capability']}",
+             *((f"{m['power_w'][1]} W",) if m["power_w"] else ()), *((f"{links} NVLinks",) if links else ()),
+             *(("MIG",) if m["mig"] else ()), f"drivers {first} to {last or 'now'}",
+             "seen on a board" if m["source"] == "capture" else "from memory")
     return ", ".join(parts)
 
 
@@ -73,8 +91,9 @@ def board_gpu(model_key: str, *, index: int, minor: int, uuid: str, bus_id: str,
     place: dict[str, Any] = {"minor": minor, "uuid": uuid, "numa_node": numa_node, "cpu_affinity": cpu_words(cpus),
              "pcie_switch": pcie_switch, "host_bridge": index if host_bridge is None else host_bridge,
              "module_id": index + 1, "serial": serial if m["serial"] else "", "pdi": _pdi(uuid)}
-    return Gpu(**_identity(m, driver_branch), **_pci(m, bus_id), **_memory(m), **_clocks(m), **_power(m, index),
-               **_thermal(m, index), **_errors(m), **_links(m), **settings_of(m), **model_details.details(m), **place)
+    return Gpu(**_identity(m, driver_branch), **_mig(m, driver_branch), **_pci(m, bus_id), **_memory(m), **_clocks(m),
+               **_power(m, index), **_thermal(m, index), **_errors(m), **_links(m), **settings_of(m),
+               **model_details.details(m), **place)
 
 
 def cpu_words(cpus: str) -> tuple[int, ...]:
@@ -100,9 +119,15 @@ def _identity(m: dict[str, Any], branch: int) -> dict[str, Any]:
             "compute_minor": int(minor), "sm_count": m["sm_count"], "cuda_cores": m["cuda_cores"],
             "addressing_mode": 2 if m.get("c2c") else 1 if m["architecture"] >= 6 else 0,
             "gsp_firmware": 0 if m["architecture"] < 6 else int(m["brand"] != BRAND_GEFORCE),
-            "persistence": int(m["brand"] != BRAND_GEFORCE), "utilization_jpeg": 0, "utilization_ofa": 0,
-            "mig_mode": 0 if m["mig"] else None, "mig_pending": 0 if m["mig"] else None,
-            "mig_max_devices": (4 if m["key"].startswith(("A30", "RTX-PRO")) else 7) if m["mig"] else 0}
+            "persistence": int(m["brand"] != BRAND_GEFORCE), "utilization_jpeg": 0, "utilization_ofa": 0}
+
+
+def _mig(m: dict[str, Any], branch: int) -> dict[str, Any]:
+    """MIG mode is off, or not there: on other boards, and on drivers before the first that has it there."""
+    table = mig.table(m["mig"], branch) if m["mig"] else None
+    if table is None:
+        return {}
+    return {"mig_mode": 0, "mig_pending": 0, "mig_max_devices": table.slices, "mig_table": table.number}
 
 
 def _pci(m: dict[str, Any], bus_id: str) -> dict[str, Any]:
@@ -115,7 +140,8 @@ def _pci(m: dict[str, Any], bus_id: str) -> dict[str, Any]:
     return {"pci_domain": domain, "pci_bus": bus, "pci_device": device, "board_id": domain << 16 | bus << 8 | device,
             "pci_device_id": int(m["pci_device_id"] or "0", 16), "pci_class": int(m["pci_class"] or "0", 16),
             "pci_subsystem_id": int(subsystem, 16) << 16 | int(vendor, 16), "pcie_gen_max": gen,
-            "pcie_gen_device_max": gen, "pcie_gen": gen, "pcie_width_max": width, "pcie_width": width}
+            "pcie_gen_device_max": (m["pcie"] or {}).get("device_gen", gen), "pcie_gen": gen, "pcie_width_max": width,
+            "pcie_width": width}
 
 
 def _memory(m: dict[str, Any]) -> dict[str, Any]:
@@ -199,9 +225,20 @@ def _links(m: dict[str, Any]) -> dict[str, Any]:
         remote = tuple(_encoded(switches[i * len(switches) // links]) if i < links else 0 for i in range(LINKS))
         values |= {"nvlink_active": (1 << links) - 1, "nvlink_remote": remote, "nvlink_remote_type": 2,
                    "nvlink_remote_device_id": int(m["nvswitch_device"], 16) << 16 | 0x10DE}
+    elif m.get("fabric"):  # the switches of NVLink 5 are no PCI devices of this machine
+        values |= {"nvlink_active": (1 << links) - 1, "nvlink_remote_type": 2}
     if m.get("fabric"):
         values |= {"fabric_state": 3, "fabric_cluster": "00000000-0000-0000-0000-000000000000"}
     return values
+
+
+def links_to(others: list[Gpu]) -> dict[str, Any]:
+    """Values of a record whose links lead to these GPUs, the first link to the first of them; none without any."""
+    if not others:
+        return {}
+    remote = tuple(_encoded(other.bus_id) for other in others)
+    return {"nvlink_active": (1 << len(others)) - 1, "nvlink_remote": remote + (0,) * (LINKS - len(others)),
+            "nvlink_remote_type": 0, "nvlink_remote_device_id": others[0].pci_device_id}
 
 
 def _encoded(bus_id: str) -> int:

@@ -1,5 +1,6 @@
 """The device nodes of a host and the links to them: /dev/nvidia*, /dev/nvidia-caps, /dev/dri, /dev/char."""
 
+from nvsim import capabilities
 from nvsim.ops import CharDev, Op, Symlink
 from nvsim.plan_host import Host
 
@@ -36,6 +37,11 @@ def _nvidia(host: Host) -> list[_Node]:
     found += [("nvidiactl", main, CTL_MINOR, 0o666, 0), ("nvidia-modeset", main, MODESET_MINOR, 0o666, 0),
               ("nvidia-uvm", uvm, 0, 0o666, 0), ("nvidia-uvm-tools", uvm, 1, 0o666, 0),
               ("nvidia-caps/nvidia-cap1", caps, 1, 0o400, 0), ("nvidia-caps/nvidia-cap2", caps, 2, 0o444, 0)]
+    channels = host.major("nvidia-caps-imex-channels")
+    found += [(f"nvidia-caps-imex-channels/channel{i}", channels, i, 0o400, 0)
+              for i in range(host.profile.fabric.imex_channels if channels >= 0 else 0)]
+    shown = capabilities.shown(gpu.board for gpu in host.gpus)
+    found += [(f"nvidia-caps/nvidia-cap{minor}", caps, minor, 0o444, 0) for minor in sorted(shown.values())]
     if host.nvswitches:
         found += [("nvidia-nvlink", host.major("nvidia-nvlink"), 0, 0o666, 0),
                   ("nvidia-nvswitchctl", switch, NVSWITCH_CTL_MINOR, 0o666, 0)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nvsim import board_gpu, catalogue, models
+from nvsim import board_gpu, catalogue, models, profile_mig
 from nvsim.profile import Profile
 
 HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
@@ -59,21 +59,38 @@ def host(profile: Profile) -> Host:
     free = (f"0000:{bus:02x}:00.0" for bus in range(2, 0x7F) if f"0000:{bus:02x}:00.0" not in taken | set(switches))
     return Host(profile=profile, layout=layout, driver=driver, kernel=kernel,
                 parts=frozenset(layout.parts) | {name for name, there in parts.items() if there and driver},
-                gpus=tuple(_gpu(profile, i, branch) for i in range(len(profile.gpus))), nvswitches=switches,
+                gpus=_linked(profile, [_gpu(profile, i, branch) for i in range(len(profile.gpus))]),
+                nvswitches=switches,
                 nvswitch_device=int(first.get("nvswitch_device", "0"), 16),
                 other_cards=tuple(next(free) for _ in range(profile.other_cards)))
 
 
 def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
     gpu = profile.gpus[i]
-    node = i * profile.numa_nodes // len(profile.gpus)
+    node = gpu.numa_node if gpu.numa_node >= 0 else i * profile.numa_nodes // len(profile.gpus)
     near = profile.cpus // profile.numa_nodes
     cpus = (node * near, node * near + near - 1)
     record = models.board_gpu(gpu.model, index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id,
                               serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=f"{cpus[0]}-{cpus[1]}")
     irq = 202 + i
+    version = profile.driver or profile.kernel_driver
+    if gpu.mig is not None and version:
+        source = f"profile {profile.name}: gpus: GPU {gpu.index}: mig"
+        record = replace(record, **profile_mig.fields(record, gpu.mig, version, source))
     return Gpu(board=replace(record, irq=irq), model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
                bus_id=gpu.bus_id, irq=irq, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
+
+
+def _linked(profile: Profile, gpus: list[Gpu]) -> tuple[Gpu, ...]:
+    """The GPUs with the NVLinks that lead from one to another, and in the fabric of the profile."""
+    ends: list[list[Gpu]] = [[] for _ in gpus]
+    for bridge in profile.nvlinks:
+        ends[bridge.first] += [gpus[bridge.second]] * bridge.links
+        ends[bridge.second] += [gpus[bridge.first]] * bridge.links
+    fabric: dict[str, Any] = {"fabric_cluster": profile.fabric.cluster, "fabric_clique": profile.fabric.clique}
+    return tuple(replace(gpu, board=replace(gpu.board, **models.links_to([other.board for other in others]),
+                                            **fabric if gpu.model.get("fabric") else {}))
+                 for gpu, others in zip(gpus, ends, strict=True))
 
 
 def uses_gsp(host: Host, gpu: Gpu) -> bool:

@@ -4,12 +4,11 @@ Formats are facts from the public source of the open modules, which share this c
 
 import functools
 
-from nvsim import catalogue
+from nvsim import capabilities, catalogue
 from nvsim.ops import Dir, File, Op
 from nvsim.plan_host import Gpu, Host, uses_gsp
 
 HOPPER = 9
-_MIG_GPUS, _MIG_INSTANCES, _MIG_COMPUTE = 32, 15, 8
 _FABRIC_IMEX_MINOR = 4323
 
 
@@ -39,13 +38,16 @@ def _file(path: str, text: str, mode: int = 0o444) -> Op:
 def version_text(host: Host) -> str:
     """/proc/driver/nvidia/version: two lines.  The open module names its kind before the number."""
     assert host.kernel
-    number, arch = host.kernel.version, host.layout.arch
-    if host.profile.kernel_module == "open":
-        line = (f"NVIDIA UNIX Open Kernel Module for {arch}  {number}  Release Build  ({host.kernel.builder})  "
-                f"{host.kernel.open_built}")
-    else:
-        line = f"NVIDIA UNIX {arch} Kernel Module  {number}  {host.kernel.built}"
-    return f"NVRM version: {line}\nGCC version:  {host.layout.compiler}\n"
+    line = module_line(host.kernel, host.layout.arch, opened=host.profile.kernel_module == "open")
+    return f"{line}\nGCC version:  {host.layout.compiler}\n"
+
+
+def module_line(release: catalogue.Release, arch: str, *, opened: bool) -> str:
+    """The first line of /proc/driver/nvidia/version."""
+    if opened:
+        return (f"NVRM version: NVIDIA UNIX Open Kernel Module for {arch}  {release.version}  Release Build  "
+                f"({release.builder})  {release.open_built}")
+    return f"NVRM version: NVIDIA UNIX {arch} Kernel Module  {release.version}  {release.built}"
 
 
 def params_text(host: Host) -> str:
@@ -81,16 +83,18 @@ def power_text(branch: int) -> str:
 
 
 def _capability(path: str, minor: int, mode: int) -> Op:
-    """A capability file: the minor of its device node, the node's mode in decimal, whether the driver may change it."""
-    return _file(path, f"DeviceFileMinor: {minor}\nDeviceFileMode: {mode}\nDeviceFileModify: 1\n")
+    return _file(path, capabilities.text(minor, mode))
 
 
 def _capabilities(host: Host) -> list[Op]:
     """MIG and fabric capabilities.  With MIG off a GPU has an empty `mig` folder, named by minor, not by index."""
     assert host.kernel
-    top = "/proc/driver/nvidia/capabilities"
-    ops = [_capability(f"{top}/mig/config", 1, 0o400), _capability(f"{top}/mig/monitor", 2, 0o444),
+    top = capabilities.TOP
+    shown = capabilities.shown(gpu.board for gpu in host.gpus)
+    ops = [_capability(f"{top}/mig/config", capabilities.CONFIG, 0o400),
+           _capability(f"{top}/mig/monitor", capabilities.MONITOR, 0o444),
            *(Dir(path=f"{top}/gpu{gpu.minor}/mig", mode=0o555) for gpu in host.gpus),
+           *(_capability(f"{top}/{path}", minor, 0o444) for path, minor in shown.items()),
            _file("/proc/driver/nvidia-caps/mig-minors", mig_minors_text()),
            _file("/proc/driver/nvidia-caps/nvlink-minors", "fabric-mgmt 0\n")]
     if host.kernel.branch >= 525:
@@ -102,12 +106,12 @@ def _capabilities(host: Host) -> list[Op]:
 @functools.cache
 def mig_minors_text() -> str:
     """/proc/driver/nvidia-caps/mig-minors: the minor of every capability that any MIG device could have."""
-    lines, minor = ["config 1", "monitor 2"], 3
-    for gpu in range(_MIG_GPUS):
-        for instance in range(_MIG_INSTANCES):
-            lines.append(f"gpu{gpu}/gi{instance}/access {minor}")
-            lines += [f"gpu{gpu}/gi{instance}/ci{c}/access {minor + 1 + c}" for c in range(_MIG_COMPUTE)]
-            minor += 1 + _MIG_COMPUTE
+    lines = [f"config {capabilities.CONFIG}", f"monitor {capabilities.MONITOR}"]
+    for gpu in range(capabilities.GPUS):
+        for instance in range(capabilities.INSTANCES):
+            lines.append(f"gpu{gpu}/gi{instance}/access {capabilities.minor_of(gpu, instance)}")
+            lines += [f"gpu{gpu}/gi{instance}/ci{compute}/access {capabilities.minor_of(gpu, instance, compute)}"
+                      for compute in range(capabilities.COMPUTE)]
     return "\n".join(lines) + "\n"
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalogue, document, models
+from nvsim import catalogue, document, models, profile_fabric, profile_mig
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
+from nvsim.profile_fabric import Bridge, Fabric
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
 MOST_GPUS = 64
@@ -26,7 +27,10 @@ CacheState = Literal["fresh", "stale", "absent"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU.  `model` is a key of gpus.yaml; `index` is NVML's order, which is that of the bus ids."""
+    """One GPU.  `model` is a key of gpus.yaml; `index` is NVML's order, which is that of the bus ids.
+
+    `numa_node` is -1 where it follows from the index: the GPUs are spread evenly over the nodes.  `mig` are the
+    instances of a GPU in MIG mode, None of one that is not."""
 
     index: int
     minor: int
@@ -34,6 +38,8 @@ class Gpu:
     uuid: str
     bus_id: str
     serial: str
+    numa_node: int = -1
+    mig: tuple[profile_mig.Wanted, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,8 @@ class Profile:
     persistenced: bool = True  # nvidia-persistenced runs
     fabricmanager: bool = False  # nvidia-fabricmanager runs
     nvswitches: bool = False  # the NVSwitches of the GPUs' base board are there
+    nvlinks: tuple[Bridge, ...] = ()  # GPUs that are linked to each other directly
+    fabric: Fabric = Fabric()
     other_cards: int = 0  # DRM cards of other adapters, such as a BMC, numbered before NVIDIA's
     numa_nodes: int = 1
     cpus: int = 64
@@ -74,9 +82,9 @@ class Profile:
 
 
 KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
-        "persistenced", "fabricmanager", "nvswitches", "other_cards", "numa_nodes", "cpus", "dev_char_links", "ldcache",
-        "absent", "files", "placeholders")
-GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials")
+        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "other_cards", "numa_nodes", "cpus",
+        "dev_char_links", "ldcache", "absent", "files", "placeholders")
+GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
 def names() -> list[str]:
@@ -145,6 +153,8 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         compat32=keys.flag("compat32", default=base.compat32),
         persistenced=keys.flag("persistenced", default=base.persistenced),
         fabricmanager=keys.flag("fabricmanager", default=fabric),
+        nvlinks=profile_fabric.bridges(keys, () if "gpus" in keys else base.nvlinks, len(gpus)),
+        fabric=profile_fabric.fabric(keys, base.fabric),
         other_cards=keys.integer("other_cards", base.other_cards, 0, 16),
         numa_nodes=keys.integer("numa_nodes", base.numa_nodes, 1, 64), cpus=keys.integer("cpus", base.cpus, 1, 1024),
         dev_char_links=keys.flag("dev_char_links", default=base.dev_char_links), ldcache=_cache(keys, base.ldcache),
@@ -177,7 +187,26 @@ def _checked(profile: Profile, keys: Keys) -> Profile:
     taken = [gpu.bus_id for gpu in profile.gpus if profile.nvswitches and gpu.bus_id in switches]
     if taken:
         raise NvsimError(f"an NVSwitch sits at {taken[0]}", source=keys.where("gpus"), hint="nvswitches: false")
+    for gpu in profile.gpus:
+        _check_gpu(gpu, profile, keys)
     return profile
+
+
+def _check_gpu(gpu: Gpu, profile: Profile, keys: Keys) -> None:
+    """Raises NvsimError for a NUMA node, an NVLink or a fabric that this GPU cannot have."""
+    model = models.model(gpu.model)
+    if gpu.numa_node >= profile.numa_nodes:
+        raise NvsimError(f"GPU {gpu.index} is near NUMA node {gpu.numa_node} of {profile.numa_nodes}",
+                         source=keys.where("gpus"), hint="the first node is 0")
+    used = sum(bridge.links for bridge in profile.nvlinks if gpu.index in (bridge.first, bridge.second))
+    if used > model["nvlink"]["links"]:
+        raise NvsimError(f"GPU {gpu.index} has {model['nvlink']['links']} NVLinks, not {used}",
+                         source=keys.where("nvlinks"))
+    if used and profile.nvswitches:
+        raise NvsimError("the NVLinks of these GPUs lead to NVSwitches", source=keys.where("nvlinks"),
+                         hint="nvswitches: false")
+    if profile.fabric != Fabric() and not model.get("fabric"):
+        raise NvsimError(f"{model['key']} takes no part in an NVLink fabric", source=keys.where("fabric"))
 
 
 def _version(keys: Keys, key: str, default: str) -> str:
@@ -242,7 +271,8 @@ def _gpus(keys: Keys, name: str) -> tuple[Gpu, ...]:
             raise NvsimError(f"more than {MOST_GPUS} GPUs", source=where)
     ordered = sorted(found, key=lambda pair: pair[0])
     return tuple(Gpu(index=index, minor=index if values["minor"] < 0 else values["minor"], bus_id=bus_id,
-                     model=values["model"], uuid=values["uuid"], serial=values["serial"])
+                     model=values["model"], uuid=values["uuid"], serial=values["serial"],
+                     numa_node=values["numa_node"], mig=values["mig"])
                  for index, (bus_id, values) in enumerate(ordered))
 
 
@@ -260,8 +290,11 @@ def _group(item: object, where: str, name: str, first: int) -> list[tuple[str, d
     uuids = [_uuid(value, at) for at, value in _list(keys, "uuids", count)]
     bus_ids = [_bus_id(value, at) for at, value in _list(keys, "bus_ids", count)]
     serials = [_serial(value, at) for at, value in _list(keys, "serials", count)]
+    nodes = [document.integer(value, at, 0, 63) for at, value in _list(keys, "numa", count)]
+    instances = profile_mig.parse(keys.raw("mig"), keys.where("mig"), model, count) if "mig" in keys else {}
     return [(bus_ids[i] if bus_ids else _default_bus_id(first + i, model),
-             {"model": model, "minor": minors[i] if minors else -1,
+             {"model": model, "minor": minors[i] if minors else -1, "numa_node": nodes[i] if nodes else -1,
+              "mig": instances.get(i),
               "uuid": uuids[i] if uuids else _default_uuid(name, first + i),
               "serial": serials[i] if serials else _default_serial(name, first + i)}) for i in range(count)]
 

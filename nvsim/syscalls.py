@@ -7,7 +7,7 @@ import os
 
 NEWNS, NEWCGROUP, NEWUSER, NEWPID = 0x00020000, 0x02000000, 0x10000000, 0x20000000
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
-MNT_DETACH, PR_SET_PDEATHSIG = 2, 1
+MNT_DETACH, PR_SET_PDEATHSIG, IN_MODIFY = 2, 1, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,3 +37,11 @@ def umount(target: str) -> None:
 def die_with_parent(signal: int) -> None:
     """Asks the kernel to send `signal` to this process when the thread that made it ends."""
     _checked(_libc.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
+
+
+def watch_writes(path: str) -> int:
+    """An inotify(7) descriptor from which something can be read after each write to the file, by whatever mount."""
+    fd = int(_libc.inotify_init1(os.O_CLOEXEC))
+    _checked(fd, "inotify_init1")
+    _checked(_libc.inotify_add_watch(fd, os.fsencode(path), IN_MODIFY), path)
+    return fd

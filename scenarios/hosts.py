@@ -16,12 +16,11 @@ TOOLS = ("nvidia-container-runtime", "nvidia-container-runtime.cdi", "nvidia-con
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A built host.  `gpus` are UUIDs by index, `minors` UUIDs by device minor, `boards` the driver libraries
-    that carry the GPUs, as paths on this machine.  `placeholders`: device nodes could not be made."""
+    """A built host.  `gpus` are UUIDs by index, `minors` UUIDs by device minor.  `placeholders`: device nodes could not
+    be made."""
 
     root: str
     gpus: tuple[str, ...]
-    boards: tuple[str, ...]
     minors: dict[int, str]
     placeholders: bool = False
     nodes: tuple[build.Device, ...] = ()
@@ -39,7 +38,6 @@ def prepare(case: Case, root: str, *, runtimes: tuple[str, ...], toolkit: str = 
     if toolkit:
         _install(toolkit, root)
     return Host(root=root, gpus=tuple(gpu.uuid for gpu in machine.gpus),
-                boards=tuple(root + board for board in machine.boards),
                 minors={gpu.minor: gpu.uuid for gpu in machine.gpus}, placeholders=bool(machine.placeholders),
                 nodes=machine.devices)
 

@@ -2,11 +2,14 @@
 
 import difflib
 import os
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from nvsim import document, profile
+from nvsim.ctl import verbs
+from nvsim.ctl.verbs import Action
 from nvsim.errors import NvsimError
 from nvsim.profile import Profile
 from scenarios import checks, request, toml
@@ -55,15 +58,6 @@ class Only:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A live change: GPU `gpu`'s `values` (nvsim.board.SETTABLE), or the device rules that systemd applies again."""
-
-    gpu: int = -1
-    values: tuple[tuple[str, int], ...] = ()
-    daemon_reload: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One thing that was done, and what must be seen then."""
 
@@ -71,7 +65,7 @@ class Step:
     line: str
     run: request.Run | None = None
     execute: request.Exec | None = None
-    change: Change | None = None
+    change: Action | None = None
     expect: checks.Expect = field(default_factory=checks.Expect)
 
 
@@ -209,19 +203,18 @@ def _step(value: object, source: str) -> Step:
     return Step(kind="host", line=line, expect=expect)
 
 
-def _change(value: object, source: str) -> Change:
-    """`daemon-reload`, or {gpu: INDEX, NAME: NUMBER, …}."""
-    if value == "daemon-reload":
-        return Change(daemon_reload=True)
-    own = mapping_of(value, source)
-    numbers = {}
-    for key, number in own.items():
-        if isinstance(number, bool) or not isinstance(number, int) or not -2**63 <= number < 2**63:
-            raise NvsimError(f"expected a number, got {describe(number)}", source=f"{source}.{key}")
-        numbers[key] = number
-    if "gpu" not in numbers:
-        raise NvsimError("'gpu' is missing", source=source, hint="{gpu: 0, temperature: 80}, or daemon-reload")
-    return Change(gpu=numbers.pop("gpu"), values=tuple(numbers.items()))
+def _change(value: object, source: str) -> Action:
+    """A line as `nvsim ctl` takes it, or {gpu: INDEX, NAME: NUMBER, …}, which sets values."""
+    if isinstance(value, dict) and "gpu" not in value:
+        raise NvsimError("'gpu' is missing", source=source, hint="{gpu: 0, temperature: 80}, or xid gpu=0 79")
+    try:
+        words = shlex.split(value) if isinstance(value, str) else [
+            "set", *(f"{key}={number}" for key, number in mapping_of(value, source).items())]
+        return verbs.parse(words)
+    except ValueError as e:
+        raise NvsimError(f"not a command line: {e}", source=source) from e
+    except NvsimError as e:
+        raise e.within(source) from e
 
 
 def load_file(path: str, name: str = "") -> tuple[Case, ...]:

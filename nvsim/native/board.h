@@ -262,9 +262,25 @@ struct nvsim_gpu {
     uint64_t accounted_memory[64]; /* most bytes of device memory */
     uint64_t accounted_started[64]; /* microseconds since 1970 at which it came */
     uint64_t accounted_time[64]; /* milliseconds that it ran */
+    uint32_t mig_table; /* number of its table in catalog/mig.yaml, from 1; 0: no MIG */
+    uint32_t gi_id[8]; /* GPU instance id */
+    uint32_t gi_profile[8]; /* profile id, as nvidia-smi shows it */
+    uint32_t gi_start[8]; /* first placement unit */
+    uint32_t gi_size[8]; /* placement units, 0 for a free slot */
+    uint32_t gi_serial[8]; /* times that the slot was used */
+    uint64_t gi_memory_used[8]; /* bytes of the instance's memory in use */
+    uint32_t ci_gpu_instance[8]; /* id of the GPU instance that a compute instance is in */
+    uint32_t ci_id[8]; /* compute instance id, within its GPU instance */
+    uint32_t ci_profile[8]; /* compute instance profile id */
+    uint32_t ci_start[8]; /* first slice */
+    uint32_t ci_size[8]; /* slices, 0 for a free slot */
+    uint32_t ci_serial[8]; /* times that the slot was used */
+    char ci_uuid[8][64]; /* UUID of the MIG device */
     uint64_t event_count; /* events so far; the next goes to slot event_count % 16 */
     uint64_t event_type[16]; /* nvmlEventType* */
     uint64_t event_data[16]; /* Xid number for nvmlEventTypeXidCriticalError */
+    uint32_t event_gpu_instance[16]; /* GPU instance that it is about, 0xFFFFFFFF: none */
+    uint32_t event_compute_instance[16]; /* compute instance, 0xFFFFFFFF: none */
 } __attribute__((aligned(8)));
 
 struct nvsim_header {

@@ -1,7 +1,8 @@
 """Writes the C files that follow from the catalogue: `python3 -m nvsim.native.generate`.
 
 nvml_api.h (types and prototypes), board.h (the layout of nvsim.board), nvml/unsupported.inc (the functions that no
-nvml/*.c defines) and nvml/exports.map.  The results are checked in; a contract test compares them with this program.
+nvml/*.c defines), nvml/exports.map and nvml/mig_tables.inc.  The results are checked in; a contract test compares them
+with this program.
 """
 
 import functools
@@ -13,14 +14,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from nvsim.board import CAPACITY, FORMAT, HEADER, MAGIC, RECORD, SECTION, Layout
+from nvsim.native import generate_mig
 
 HERE = Path(__file__).resolve().parent
 CATALOG = HERE.parent / "catalog"
 NEWEST = 615
 NOTICE = "/* Written by nvsim/native/generate.py from nvsim/catalog: change those, not this file. */\n"
 # Handles of objects that an emulated host never has: every value of them is invalid.
-FOREIGN = ("nvmlUnit_t", "nvmlVgpuTypeId_t", "nvmlVgpuInstance_t", "nvmlGpuInstance_t", "nvmlComputeInstance_t",
-           "nvmlGpmSample_t", "nvmlSystemEventSet_t")
+FOREIGN = ("nvmlUnit_t", "nvmlVgpuTypeId_t", "nvmlVgpuInstance_t", "nvmlGpmSample_t", "nvmlSystemEventSet_t")
 # Calls that change a GPU and so need root; binding a thread to CPUs changes none.
 CHANGES = re.compile(r"nvmlDevice(Set(?!CpuAffinity)|Reset|Clear(?!CpuAffinity)|Freeze|Create|ModifyDrain|Remove)")
 
@@ -102,7 +103,7 @@ def board_header() -> str:
 
 
 GENERATED = {"board.h": board_header, "nvml_api.h": api_header, "nvml/unsupported.inc": unsupported,
-             "nvml/exports.map": exports_map}
+             "nvml/exports.map": exports_map, "nvml/mig_tables.inc": generate_mig.tables}
 
 
 @functools.cache
@@ -180,6 +181,8 @@ def _check(type_: str, name: str, types: dict[str, Any]) -> str:
     """Arguments are judged in their order: handles first, then pointers, then the version of a versioned struct."""
     if type_ == "nvmlDevice_t":
         return f"DEVICE({name})"
+    if type_ == "nvmlGpuInstance_t":
+        return f"INSTANCE({name})"
     if type_ in FOREIGN:
         return f"NOBODY({name})"
     if not type_.endswith("*") and type_ != "nvmlEventSet_t":

@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-from nvsim import board
+from nvsim import device_rules
+from nvsim.ctl.reload import DaemonReload
+from nvsim.ctl.verbs import Action
 from nvsim.errors import NvsimError
 from nvsim.machine import Cgroup, Machine
 from scenarios import bundle, cgroups, checks, hosts
 from scenarios.checks import Expect
-from scenarios.engines import device_rules, logs, probe
+from scenarios.engines import logs, probe
 from scenarios.engines.session import Engine, Session, Tools
-from scenarios.model import Case, Change, Step
+from scenarios.model import Case, Step
 from scenarios.outcome import NOT_STARTED, Outcome
 from scenarios.request import Exec, Run
 
@@ -265,13 +267,12 @@ class OciSession:
 
     # Live changes
 
-    def _change(self, change: Change) -> None:
-        if change.daemon_reload:
+    def _change(self, action: Action) -> None:
+        if isinstance(action, DaemonReload):
             for container in {one.id: one for one in self._containers.values()}.values():
                 self._reload(container)
             return
-        for path in self._host.boards:
-            board.update(path, change.gpu, **dict(change.values))
+        action.apply(self._host.root)
 
     def _reload(self, container: Container) -> None:
         """What systemd does to a container's scope on daemon-reload: the rules that the engine told it, no others."""

@@ -20,8 +20,10 @@ class Host:
     def __init__(self, root, models, **changes):
         self.root, self.path = str(root), f"{root}/libnvidia-ml.so.1"
         shutil.copy(compile_all("libnvidia-ml.so")[0], self.path)
+        branch = int(changes.get("driver_version", "550.").partition(".")[0])
         gpus = tuple(board_gpu(m, index=i, minor=i, uuid=UUID.format(i), bus_id=f"0000:{i + 1:02x}:00.0",
-                               serial=f"16500000000{i:02}", numa_node=i // 4) for i, m in enumerate(models))
+                               serial=f"16500000000{i:02}", numa_node=i // 4, driver_branch=branch)
+                     for i, m in enumerate(models))
         self.board = board.Board(**{"driver_version": "550.54.15", "cuda_version": "12.4", "dev_root": self.root,
                                     "gpus": gpus, **changes})
         board.write(self.path, self.board)

@@ -3,15 +3,12 @@
 
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 
 from nvsim import board
-from nvsim.models import board_gpu
 from nvsim.native import generate_smi
-from nvsim.native.compile import compile_all
 
 MODELS = ("A100-SXM4-40GB", "T4", "RTX-4060-Ti-8GB")
 UUID = "GPU-00000000-0000-0000-0000-{:012x}"
@@ -23,57 +20,15 @@ NO_DRIVER = ("NVIDIA-SMI has failed because it couldn't communicate with the NVI
 SEE_HELP = "Please run 'nvidia-smi -h' for help.\n\n"
 
 
-class Smi:
-    """A driver library with a board in a folder, and nvidia-smi that finds it there.  Minor numbers run backwards."""
-
-    def __init__(self, root, models=MODELS, **changes):
-        self.root, self.library = root, str(root / "libnvidia-ml.so.1")
-        self.program = compile_all("nvidia-smi")[0]
-        shutil.copy(compile_all("libnvidia-ml.so")[0], self.library)
-        gpus = tuple(board_gpu(model, index=i, minor=len(models) - 1 - i, uuid=UUID.format(i),
-                               bus_id=f"0000:{i + 7:02x}:00.0", serial=f"165000000000{i}")
-                     for i, model in enumerate(models))
-        board.write(self.library, board.Board(**{"driver_version": "550.54.15", "cuda_version": "12.4",
-                                                 "dev_root": str(root), "gpus": gpus, **changes}))
-        (root / "dev").mkdir(exist_ok=True)
-        for name in ("nvidiactl", *(f"nvidia{gpu.minor}" for gpu in gpus)):
-            (root / "dev" / name).touch()
-
-    def __call__(self, *args, library_path=None, timeout=20):
-        env = {**os.environ, "LD_LIBRARY_PATH": str(library_path or self.root), "TZ": "UTC"}
-        return subprocess.run([self.program, *args], env=env, capture_output=True, text=True, check=False,
-                              timeout=timeout)
-
-    def says(self, *args, **kw):
-        """Exit status and stdout; nothing may be on stderr."""
-        done = self(*args, **kw)
-        assert done.stderr == ""
-        return done.returncode, done.stdout
-
-    def csv(self, fields, *args, form="csv,noheader"):
-        status, text = self.says(f"--query-gpu={fields}", f"--format={form}", *args)
-        assert status == 0, text
-        return text.splitlines()
-
-
-@pytest.fixture
-def smi(tmp_path):
-    return Smi(tmp_path)
-
-
-@pytest.fixture
-def host(tmp_path):
-    return lambda *models, **changes: Smi(tmp_path, models, **changes)
-
-
 def undated(text):
     first, rest = text.split("\n", 1)
     assert re.fullmatch(r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} {7}", first)
     return rest
 
 
-def test_the_checked_in_fields_are_the_generators():
-    assert generate_smi.RESULT.read_text() == generate_smi.include()
+@pytest.mark.parametrize("name", generate_smi.GENERATED)
+def test_the_checked_in_tables_are_the_generators(name):
+    assert (generate_smi.HERE / "smi" / name).read_text() == generate_smi.GENERATED[name]()
 
 
 def test_every_property_has_a_value_on_the_mock(smi):
@@ -236,6 +191,11 @@ def test_the_help_of_a_query_has_every_property(smi):
     (["--query-gpu=name"], 2, f'"--format=" switch is missing. {SEE_HELP}'),
     (["--query-gpu=name", "--format=noheader"], 2, "Format modifier --format=csv is mandatory.\n"),
     (["--query-gpu=name", "--format=csv,foo"], 2, "Format modifier is not recognized.\n"),
+    (["--query-gpu=name", "--query-compute-apps=pid", "--format=csv"], 2,
+     "Only one --query-* switch can be used at a time.\n"),
+    (["--query-compute-apps=name,bar", "--format=csv"], 2, 'Field "bar" is not a valid field to query.\n\n'),
+    (["-u"], 2, "Invalid combination of input arguments. Specify -q/--query and -u/--unit to run a unit query.  "
+                f"{SEE_HELP}"),
     (["--query-gpu=name,bar,baz", "--format=csv"], 2, 'Field "bar" is not a valid field to query.\n\n'),
     (["--query-gpu=NAME", "--format=csv"], 2, 'Field "NAME" is not a valid field to query.\n\n'),
     (["-l", "0"], 2, "Provided [-l(ms) | --loop(-ms)=] value is incorrect. Loop frequency must be greater than 0.\n\n"),
@@ -245,12 +205,51 @@ def test_a_wrong_command_line_is_answered_as_by_the_genuine_tool(smi, args, stat
     assert smi.says(*args) == (status, text)
 
 
-@pytest.mark.parametrize("args", [["-q"], ["-q", "-x"], ["--query-compute-apps=pid", "--format=csv"], ["topo", "-m"],
-                                  ["mig", "-lgip"], ["-i", "0", "-pm", "1"]])
+@pytest.mark.parametrize("args", [["--dtd"], ["topo", "-m"], ["mig", "-lgip"]])
 def test_what_is_not_built_fails_and_prints_no_result(smi, args):
     done = smi(*args)
     assert (done.returncode, done.stdout) == (1, "")
     assert "is not part of this emulation" in done.stderr
+
+
+@pytest.mark.parametrize(("query", "fields"), [
+    ("compute-apps", "gpu_name,pid,name,used_memory"), ("accounted-apps", "gpu_uuid,pid,gpu_util,mem_util,time")])
+def test_without_processes_there_is_only_the_heading(smi, query, fields):
+    status, text = smi.says(f"--query-{query}={fields}", "--format=csv")
+    assert status == 0 and len(text.splitlines()) == 1
+    assert smi.says(f"--query-{query}={fields}", "--format=csv,noheader") == (0, "")
+
+
+def test_supported_clocks_are_rows(smi):
+    status, text = smi.says("--query-supported-clocks=gpu_bus_id,mem,gr", "--format=csv", "-i", "0")
+    lines = text.splitlines()
+    assert status == 0 and lines[:2] == ["gpu_bus_id, memory [MHz], graphics [MHz]",
+                                         "00000000:07:00.0, 1215 MHz, 1410 MHz"]
+    assert len(lines) == 82
+
+
+def test_rows_are_remapped_or_pages_retired_as_the_board_can(smi):
+    board.update(smi.library, 0, remapped_correctable=2, remapped_pending=1)
+    rows = "remapped_rows.correctable,remapped_rows.uncorrectable,remapped_rows.pending,remapped_rows.failure"
+    assert smi.says(f"--query-remapped-rows={rows}", "--format=csv,noheader")[1].splitlines() == [
+        "2, 0, 1, 0", "[N/A], [N/A], [N/A], [N/A]", "[N/A], [N/A], [N/A], [N/A]"]
+    pages = "gpu_uuid,retired_pages.address,retired_pages.cause"
+    assert smi.says(f"--query-retired-pages={pages}", "--format=csv,noheader", "-i", "0,1")[1].splitlines() == [
+        f"{UUID.format(0)}, [N/A], Single Bit ECC", f"{UUID.format(0)}, [N/A], Double Bit ECC"]
+
+
+@pytest.mark.parametrize("query", ["compute-apps", "accounted-apps", "supported-clocks", "retired-pages",
+                                   "remapped-rows"])
+def test_the_help_of_another_query_has_its_properties(smi, query):
+    status, text = smi.says(f"--help-query-{query}")
+    assert status == 0 and f'"--query-{query}"' in text
+    names = re.findall(r'^"(.*?)"', text, re.M)
+    assert names[:5] == ["timestamp", "gpu_name", "gpu_bus_id", "gpu_serial", "gpu_uuid"]
+    assert smi.says(f"--query-{query}={','.join(names)}", "--format=csv")[0] == 0
+
+
+def test_no_gpu_is_excluded(smi):
+    assert smi.says("-B") == (0, "No excluded devices found.\n")
 
 
 def test_a_property_that_the_branch_does_not_know_is_no_field(host):

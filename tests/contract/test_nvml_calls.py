@@ -133,6 +133,22 @@ def test_a_lost_gpu_answers_so_to_everything_and_the_others_go_on(host):
     assert number(lib, "nvmlDeviceGetMinorNumber", second) == 1
 
 
+def test_a_fault_whose_number_nvml_does_not_have_is_an_unknown_error(host):
+    machine = host(A100)
+    lib = machine.library()
+    lib.nvmlInit_v2()
+    device = handle(lib)
+    board.update(machine.path, 0, fault=0xF0000000)
+    assert number(lib, "nvmlDeviceGetMinorNumber", device) == -999
+    assert lib.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(ctypes.c_void_p())) == 999
+
+
+def test_the_version_of_a_struct_is_judged_before_its_fields(host):
+    lib = host(A100).library()
+    lib.nvmlInit_v2()
+    assert lib.nvmlDeviceGetFanSpeedRPM(handle(lib), (ctypes.c_uint * 3)(0x7F00000C, 0xFFFFFFFF)) == 25
+
+
 def test_a_buffer_that_is_too_small_is_left_alone(host):
     lib = host(A100).library()
     lib.nvmlInit_v2()

@@ -29,6 +29,7 @@ static inline void raise_event(struct nvsim_gpu *gpu, uint64_t type, uint64_t da
     unsigned place = (unsigned)(gpu->event_count++ % (sizeof gpu->event_type / sizeof gpu->event_type[0]));
     gpu->event_type[place] = type;
     gpu->event_data[place] = data;
+    gpu->event_gpu_instance[place] = gpu->event_compute_instance[place] = 0xFFFFFFFF;
 }
 
 #endif

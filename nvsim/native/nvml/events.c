@@ -5,14 +5,22 @@
 
 #include "internal.h"
 
-enum { SETS_MAX = 256, POLL_NS = 5 * 1000 * 1000 };
+enum { SETS_MAX = 256, POLL_NS = 5 * 1000 * 1000, TYPES = 16 };
 enum { RING = sizeof ((struct nvsim_gpu *)0)->event_type / sizeof(uint64_t) };
 
+/* A GPU in a set.  `since`: for each bit of a type, the number of events that were there when it was registered. */
 struct watch {
     nvmlDevice_t device;
     const struct nvsim_gpu *gpu;
     unsigned long long types;
     uint64_t seen;
+    uint64_t since[TYPES];
+};
+
+/* The part of the record that a wait reads. */
+struct ring {
+    uint64_t count, types[RING], values[RING];
+    uint32_t gpu_instances[RING], compute_instances[RING];
 };
 
 struct nvmlEventSet_st {
@@ -84,49 +92,76 @@ nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long
     return NVML_SUCCESS;
 }
 
+static struct watch *watch_of(nvmlEventSet_t set, nvmlDevice_t device)
+{
+    for (unsigned i = 0; i < set->count; i++)
+        if (set->watches[i].device == device)
+            return &set->watches[i];
+    return NULL;
+}
+
 /* Adds to what the set watches; events from before do not count. */
 nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long eventTypes, nvmlEventSet_t set)
 {
     GPU_OR_RETURN(gpu, device, known(set));
     if (eventTypes & ~supported(gpu))
         return NVML_ERROR_NOT_SUPPORTED;
-    for (unsigned i = 0; i < set->count; i++)
-        if (set->watches[i].device == device) {
-            set->watches[i].types |= eventTypes;
-            return NVML_SUCCESS;
-        }
-    if (set->count == NVSIM_BOARD_CAPACITY)
-        return NVML_ERROR_MEMORY;
-    uint64_t seen = 0;
+    uint64_t now = 0;
     READING(gpu)
-        seen = LOAD(gpu->event_count);
-    set->watches[set->count++] = (struct watch){.device = device, .gpu = gpu, .types = eventTypes, .seen = seen};
+        now = LOAD(gpu->event_count);
+    struct watch *watch = watch_of(set, device);
+    if (!watch && set->count == NVSIM_BOARD_CAPACITY)
+        return NVML_ERROR_MEMORY;
+    if (!watch) {
+        watch = &set->watches[set->count++];
+        *watch = (struct watch){.device = device, .gpu = gpu, .seen = now};
+    }
+    for (unsigned i = 0; i < TYPES; i++)
+        if (eventTypes & ~watch->types & 1ull << i)
+            watch->since[i] = now;
+    watch->types |= eventTypes;
     return NVML_SUCCESS;
+}
+
+static uint64_t read_ring(const struct nvsim_gpu *gpu, struct ring *ring)
+{
+    READING(gpu) {
+        ring->count = LOAD(gpu->event_count);
+        memcpy(ring->types, gpu->event_type, sizeof ring->types);
+        memcpy(ring->values, gpu->event_data, sizeof ring->values);
+        memcpy(ring->gpu_instances, gpu->event_gpu_instance, sizeof ring->gpu_instances);
+        memcpy(ring->compute_instances, gpu->event_compute_instance, sizeof ring->compute_instances);
+    }
+    return ring->count;
+}
+
+/* Whether an event of this number is one that the caller asked for, and asked for before it happened. */
+static int wanted(const struct watch *watch, uint64_t type, uint64_t number)
+{
+    unsigned bit = type ? (unsigned)__builtin_ctzll(type) : TYPES;
+    return bit < TYPES && watch->types & type && number >= watch->since[bit];
 }
 
 /* The oldest unseen event of a watched type; 10 if there is none, 15 for a GPU that fell off the bus. */
 static nvmlReturn_t next_event(struct watch *watch, nvmlEventData_t *data)
 {
-    const struct nvsim_gpu *gpu = watch->gpu;
-    uint64_t count = 0, types[RING], values[RING];
-    READING(gpu) {
-        count = LOAD(gpu->event_count);
-        memcpy(types, gpu->event_type, sizeof types);
-        memcpy(values, gpu->event_data, sizeof values);
-    }
+    struct ring ring;
+    uint64_t count = read_ring(watch->gpu, &ring);
     if (count - watch->seen > RING)
         watch->seen = count - RING;
     while (watch->seen < count) {
-        unsigned slot = (unsigned)(watch->seen++ % RING);
-        if (!(types[slot] & watch->types))
+        uint64_t number = watch->seen++;
+        unsigned slot = (unsigned)(number % RING);
+        if (!wanted(watch, ring.types[slot], number))
             continue;
         *data = (nvmlEventData_t){.device = watch->device,
-                                  .eventType = types[slot],
-                                  .eventData = values[slot],
-                                  .gpuInstanceId = 0xFFFFFFFF,
-                                  .computeInstanceId = 0xFFFFFFFF};
+                                  .eventType = ring.types[slot],
+                                  .eventData = ring.values[slot],
+                                  .gpuInstanceId = ring.gpu_instances[slot],
+                                  .computeInstanceId = ring.compute_instances[slot]};
         return NVML_SUCCESS;
     }
+    const struct nvsim_gpu *gpu = copy_of(slot_of(watch->gpu));
     return LOAD(gpu->fault) == NVML_ERROR_GPU_IS_LOST ? NVML_ERROR_GPU_IS_LOST : NVML_ERROR_TIMEOUT;
 }
 

@@ -56,11 +56,10 @@ nvmlReturn_t nvmlDeviceGetTargetFanSpeed(nvmlDevice_t device, unsigned int fan, 
 
 nvmlReturn_t nvmlDeviceGetFanSpeedRPM(nvmlDevice_t device, nvmlFanSpeedInfo_t *fanSpeed)
 {
-    nvmlReturn_t result = fan_of(device, fanSpeed ? fanSpeed->fan : 0, fanSpeed);
-    if (result)
-        return result;
+    GPU_OR_RETURN(gpu, device, fanSpeed != NULL);
     KNOWN_VERSION(fanSpeed, NVSIM_VERSION_nvmlFanSpeedInfo_v1_t);
-    return get_u32(device, &fanSpeed->speed, AT(fan_rpm));
+    nvmlReturn_t result = fan_of(device, fanSpeed->fan, fanSpeed);
+    return result ? result : get_u32(device, &fanSpeed->speed, AT(fan_rpm));
 }
 
 nvmlReturn_t nvmlDeviceGetMinMaxFanSpeed(nvmlDevice_t device, unsigned int *minSpeed, unsigned int *maxSpeed)

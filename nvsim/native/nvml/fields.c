@@ -1,4 +1,5 @@
 /* Field values: many answers in one call, each with its own return code. */
+#include <stdlib.h>
 #include <time.h>
 
 #include "change.h"

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "internal.h"
+#include "mig.h"
 
 static unsigned visible(void)
 {
@@ -27,10 +27,10 @@ nvmlReturn_t nvmlDeviceGetCount(unsigned int *deviceCount)
 /* A lost GPU has no handle to give: nvidia-smi then says that it cannot determine it. */
 static nvmlReturn_t answer_handle(unsigned index, nvmlDevice_t *device)
 {
-    uint32_t fault = LOAD(gpu_at(index)->fault);
+    nvmlReturn_t fault = fault_of(gpu_at(index));
     if (!fault)
         *device = handle_of(index);
-    return (nvmlReturn_t)fault;
+    return fault;
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device)
@@ -80,9 +80,9 @@ nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
     if (!uuid || !device)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (unsigned index = 0; index < visible(); index++)
-        if (!strcasecmp(gpu_at(index)->uuid, uuid))
+        if (!strncasecmp(gpu_at(index)->uuid, uuid, sizeof gpu_at(index)->uuid))
             return answer_handle(index, device);
-    return NVML_ERROR_NOT_FOUND;
+    return mig_device_with_uuid(uuid, visible(), device);
 }
 
 /* The sixteen bytes of a UUID as text with its GPU- prefix. */
@@ -124,14 +124,16 @@ nvmlReturn_t nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *devic
     if (!serial || !*serial || !device)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (unsigned index = 0; index < visible(); index++)
-        if (!strcmp(gpu_at(index)->serial, serial))
+        if (!strncmp(gpu_at(index)->serial, serial, sizeof gpu_at(index)->serial))
             return answer_handle(index, device);
     return NVML_ERROR_NOT_FOUND;
 }
 
-/* NVML's number of a GPU: the place among those that this process sees, in PCI bus order. */
+/* NVML's number of a GPU: the place among those that this process sees, in PCI bus order; of a MIG device, that among
+ * its parent's. */
 nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index)
 {
-    GPU_OR_RETURN(gpu, device, index != NULL);
-    return index_of(device, index);
+    ANY_DEVICE_OR_RETURN(gpu, place, device, index != NULL);
+    *index = place.slot == MIG_NONE ? place.index : mig_number(gpu, place.slot);
+    return NVML_SUCCESS;
 }

@@ -1,10 +1,8 @@
 /* Who a GPU is: names, numbers, versions, and its PCI address and link. */
 #include <stdio.h>
 
-#include "internal.h"
+#include "mig.h"
 
-GET_TEXT(nvmlDeviceGetName, name)
-GET_TEXT(nvmlDeviceGetUUID, uuid)
 GET_TEXT(nvmlDeviceGetSerial, serial)
 GET_TEXT(nvmlDeviceGetVbiosVersion, vbios)
 GET_TEXT(nvmlDeviceGetBoardPartNumber, board_part_number)
@@ -26,6 +24,22 @@ GET_PAIR(nvmlDeviceGetCudaComputeCapability, int, compute_major, compute_minor)
 GET_CONSTANT(nvmlDeviceGetMultiGpuBoard, unsigned int, 0)
 GET_CONSTANT(nvmlDeviceGetBusType, nvmlBusType_t, NVML_BUS_TYPE_PCIE)
 GET_U32(nvmlDeviceGetPowerSource, nvmlPowerSource_t, power_source)
+
+nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, name != NULL);
+    if (place.slot != MIG_NONE)
+        return mig_name(gpu, place.slot, name, length);
+    return answer_text(gpu->name, sizeof gpu->name, name, length);
+}
+
+nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, uuid != NULL);
+    if (place.slot != MIG_NONE)
+        return answer_text(gpu->ci_uuid[place.slot], sizeof gpu->ci_uuid[place.slot], uuid, length);
+    return answer_text(gpu->uuid, sizeof gpu->uuid, uuid, length);
+}
 
 nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_t object, char *version,
                                          unsigned int length)
@@ -211,4 +225,16 @@ nvmlReturn_t nvmlDeviceGetCapabilities(nvmlDevice_t device, nvmlDeviceCapabiliti
     KNOWN_VERSION(caps, NVSIM_VERSION_nvmlDeviceCapabilities_v1_t);
     caps->capMask = gpu->capabilities;
     return NVML_SUCCESS;
+}
+
+/* Driver models are for Windows.  A caller may ask for one of the two alone. */
+nvmlReturn_t nvmlDeviceGetDriverModel_v2(nvmlDevice_t device, nvmlDriverModel_t *current, nvmlDriverModel_t *pending)
+{
+    GPU_OR_RETURN(gpu, device, current || pending);
+    return NVML_ERROR_NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlDeviceGetDriverModel(nvmlDevice_t device, nvmlDriverModel_t *current, nvmlDriverModel_t *pending)
+{
+    return nvmlDeviceGetDriverModel_v2(device, current, pending);
 }

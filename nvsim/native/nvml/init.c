@@ -53,12 +53,23 @@ static nvmlReturn_t driver(void)
     }
 }
 
+/* Fills nvsim_visible; how many GPUs there are.  A thread that asked just before the last session ended may still be
+ * looking. */
+static unsigned find_gpus(void)
+{
+    uint8_t found[NVSIM_BOARD_CAPACITY];
+    unsigned count = nvsim_find_gpus(found);
+    for (unsigned index = 0; index < count; index++)
+        __atomic_store_n(&nvsim_visible[index], found[index], __ATOMIC_RELAXED);
+    return count;
+}
+
 static nvmlReturn_t initialise(unsigned flags)
 {
     nvmlReturn_t result = driver();
     if (result)
         return result;
-    unsigned count = flags & NVML_INIT_FLAG_NO_GPUS ? 0 : nvsim_find_gpus(nvsim_visible);
+    unsigned count = flags & NVML_INIT_FLAG_NO_GPUS ? 0 : find_gpus();
     generation = (generation + 1) & 0xFFFFFFFF;
     __atomic_store_n(&nvsim_session, generation << 8 | count, __ATOMIC_RELEASE);
     return NVML_SUCCESS;

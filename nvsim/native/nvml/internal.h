@@ -53,6 +53,13 @@ static inline const struct nvsim_gpu *gpu_at(unsigned index)
     return copy_of(&nvsim_board.slots[LOAD(nvsim_visible[index]) % NVSIM_BOARD_CAPACITY]);
 }
 
+/* What every query of a GPU answers, if it is not well.  The board may hold any number. */
+static inline nvmlReturn_t fault_of(const struct nvsim_gpu *gpu)
+{
+    uint32_t fault = LOAD(gpu->fault);
+    return fault <= NVML_ERROR_RESET_TYPE_NOT_SUPPORTED ? (nvmlReturn_t)fault : NVML_ERROR_UNKNOWN;
+}
+
 /* The GPU of a handle.  `pointers`: whether every output pointer of the call is set. */
 static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu)
 {
@@ -63,7 +70,7 @@ static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struc
     if (!pointers)
         return NVML_ERROR_INVALID_ARGUMENT;
     *gpu = gpu_at(index);
-    return (nvmlReturn_t)LOAD((*gpu)->fault);
+    return fault_of(*gpu);
 }
 
 #define GPU_OR_RETURN(gpu, device, pointers)                    \

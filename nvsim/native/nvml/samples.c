@@ -28,10 +28,12 @@ static int is_utilization(nvmlSamplingType_t type)
     return all_series[type].period == all_series[NVML_GPU_UTILIZATION_SAMPLES].period;
 }
 
-/* -1, 0 or 1, from a number of a sample: a multiplicative hash (Knuth, TAOCP 6.4). */
-static int wobble(uint64_t tick)
+/* 0, then 1 and -1 in turn: cycles divide the number of samples, so that the mean of all is the value itself. */
+static int wobble(nvmlSamplingType_t type, uint64_t tick)
 {
-    return (int)((uint32_t)(tick * 2654435761u) >> 16) % 3 - 1;
+    enum { POWER_CYCLE = 7, UTILIZATION_CYCLE = 11 };
+    unsigned place = (unsigned)(tick % (is_utilization(type) ? UTILIZATION_CYCLE : POWER_CYCLE));
+    return place ? (int)(place & 1) * 2 - 1 : 0;
 }
 
 /* Clocks keep still; a percentage stays one. */
@@ -39,7 +41,7 @@ static uint32_t sample_at(nvmlSamplingType_t type, uint32_t value, uint64_t tick
 {
     if (type == NVML_PROCESSOR_CLK_SAMPLES || type == NVML_MEMORY_CLK_SAMPLES || !value)
         return value;
-    uint32_t step = value / 100 ? value / 100 : 1, varied = value + (uint32_t)wobble(tick) * step;
+    uint32_t step = value / 100 ? value / 100 : 1, varied = value + (uint32_t)wobble(type, tick) * step;
     return is_utilization(type) && varied > 100 ? 100 : varied;
 }
 

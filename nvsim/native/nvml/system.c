@@ -38,14 +38,15 @@ nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *cudaDriverVersion)
 /* The branch of the driver, named after its first number: r550. */
 nvmlReturn_t nvmlSystemGetDriverBranch(nvmlSystemDriverBranchInfo_t *branchInfo, unsigned int length)
 {
-    const char *version = nvsim_board.header.driver_version;
-    char branch[32] = "r";
+    const struct nvsim_header *header = &nvsim_board.header;
+    char branch[sizeof header->driver_version + 2] = "r";
     if (initialised())
         return NVML_ERROR_UNINITIALIZED;
     if (!branchInfo)
         return NVML_ERROR_INVALID_ARGUMENT;
     KNOWN_VERSION(branchInfo, NVSIM_VERSION_nvmlSystemDriverBranchInfo_v1_t);
-    memcpy(branch + 1, version, strcspn(version, ".") % (sizeof branch - 1));
+    memcpy(branch + 1, header->driver_version, sizeof header->driver_version);
+    branch[strcspn(branch, ".")] = '\0';
     return answer_text(branch, sizeof branch, branchInfo->branch,
                        length < sizeof branchInfo->branch ? length : sizeof branchInfo->branch);
 }

@@ -61,7 +61,7 @@ nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTempe
     if (!result)
         result = celsius(gpu, AT(tlimit_base), &base);
     if (!result)
-        marginTempInfo->marginTemperature = base - now;
+        marginTempInfo->marginTemperature = (int)((unsigned)base - (unsigned)now);
     return result;
 }
 

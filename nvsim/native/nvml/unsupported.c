@@ -1,6 +1,7 @@
 /* Every function that no other file defines: it checks its arguments in their order, and then is not supported.
  * unsupported.inc is written by nvsim/native/generate.py. */
 #include "change.h"
+#include "mig.h"
 
 /* Changing a GPU needs the right to administer. */
 #define ROOT                             \
@@ -12,6 +13,13 @@
         nvmlReturn_t result = gpu_of(device, 1, &gpu);     \
         if (result)                                        \
             return result;                                 \
+    }
+#define INSTANCE(handle)                                                           \
+    {                                                                               \
+        struct mig_place place;                                                     \
+        nvmlReturn_t result = mig_place_of(handle, MIG_GPU_INSTANCE, &place);       \
+        if (result)                                                                 \
+            return result;                                                          \
     }
 #define ANY(value) (void)(value);
 /* A handle of a kind of object that the host does not have. */

@@ -5,7 +5,10 @@
 #include "options.h"
 
 int print_list(FILE *out);
+int print_excluded(FILE *out);
 void print_table(const struct gpus *gpus, FILE *out);
-int check_fields(const char *fields, FILE *out);
+void print_report(const struct gpus *gpus, const struct options *options, FILE *out);
+bool are_sections(const char *list);
+int check_fields(enum query query, const char *fields, FILE *out);
 void print_query(const struct gpus *gpus, const struct options *options, bool header, FILE *out);
-void print_query_help(FILE *out);
+void print_query_help(enum query query, FILE *out);

@@ -62,3 +62,23 @@ int print_list(FILE *out)
     }
     return status;
 }
+
+/* nvidia-smi -B: the GPUs that the driver was told to leave alone. */
+int print_excluded(FILE *out)
+{
+    unsigned int count = 0;
+    nvmlReturn_t result = NVML(nvmlGetExcludedDeviceCount, &count);
+
+    if (result != NVML_SUCCESS && result != NVML_ERROR_NOT_SUPPORTED && result != NVML_ERROR_FUNCTION_NOT_FOUND) {
+        fprintf(out, "Unable to determine the number of excluded GPUs: %s\n", nvml_text(result));
+        return nvml_exit_code(result);
+    }
+    if (!count)
+        fputs("No excluded devices found.\n", out);
+    for (unsigned int index = 0; index < count; index++) {
+        nvmlExcludedDeviceInfo_t info;
+        if (NVML(nvmlGetExcludedDeviceInfoByIndex, index, &info) == NVML_SUCCESS)
+            fprintf(out, "Excluded GPU %u: %s (UUID: %s)\n", index, info.pciInfo.busId, info.uuid);
+    }
+    return 0;
+}

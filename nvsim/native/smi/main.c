@@ -67,17 +67,28 @@ static void wait_for(long milliseconds)
     nanosleep(&left, NULL);
 }
 
-/* The table or the query, once or until interrupted. */
+/* The table, the report or the query, once or until interrupted; a change, once. */
 static int print_gpus(const struct options *options, FILE *out)
 {
     struct gpus gpus = {0};
-    int status = options->mode == MODE_QUERY ? check_fields(options->fields, out) : 0;
+    int status = options->mode == MODE_QUERY ? check_fields(options->query, options->fields, out) : 0;
 
+    if (options->display && !are_sections(options->display)) {
+        fputs("Failed to parse --display/-d flags\n", out);
+        status = 2;
+    }
     if (!status)
         status = find_gpus(&gpus, options->ids, out);
+    if (!status && options->mode == MODE_CHANGE) {
+        status = apply_change(&gpus, &options->change, out);
+        free(gpus.items);
+        return status;
+    }
     for (bool first = true; !status; first = false) {
         if (options->mode == MODE_QUERY)
             print_query(&gpus, options, first && !options->noheader, out);
+        else if (options->mode == MODE_REPORT)
+            print_report(&gpus, options, out);
         else
             print_table(&gpus, out);
         if (fflush(out))
@@ -103,8 +114,10 @@ static int run(const struct options *options)
         return print_versions();
     if (options->mode == MODE_LIST)
         return print_list(stdout);
+    if (options->mode == MODE_EXCLUDED)
+        return print_excluded(stdout);
     if (options->mode == MODE_HELP_QUERY) {
-        print_query_help(stdout);
+        print_query_help(options->query, stdout);
         return 0;
     }
     if (options->file && !(out = fopen(options->file, "we"))) {

@@ -1,26 +1,30 @@
 #include "options.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Every message and status here was observed of NVIDIA's nvidia-smi 550.163.01. */
 #define SEE_HELP "Please run 'nvidia-smi -h' for help.\n\n"
+#define COMBINATION "Invalid combination of input arguments. "
 
-/* Switches and subcommands of the genuine tool that this one does not have. */
-static const char *const unbuilt[] = {
-    "-q", "--query", "-x", "--xml-format", "-d", "--display", "-u", "--unit", "--dtd", "-B", "--list-excluded-gpus",
-    "--debug", "-pm", "--persistence-mode", "-e", "--ecc-config", "-p", "--reset-ecc-errors", "-c",
-    "--compute-mode", "--gom", "-r", "--gpu-reset", "-vm", "--virt-mode", "-lgc", "--lock-gpu-clocks", "-rgc",
-    "--reset-gpu-clocks", "-lmc", "--lock-memory-clocks", "-rmc", "--reset-memory-clocks", "-ac",
-    "--applications-clocks", "-rac", "--reset-applications-clocks", "-pl", "--power-limit", "-cc", "--cuda-clocks",
-    "-am", "--accounting-mode", "-caa", "--clear-accounted-apps", "-mig", "--multi-instance-gpu", "-gtt",
-    "--gpu-target-temp", "--query-compute-apps", "--query-accounted-apps", "--query-supported-clocks",
-    "--query-retired-pages", "--query-remapped-rows", "--help-query-compute-apps", "--help-query-accounted-apps",
-    "--help-query-supported-clocks", "--help-query-retired-pages", "--help-query-remapped-rows", "dmon", "daemon",
-    "replay", "pmon", "topo", "drain", "nvlink", "clocks", "encodersessions", "fbcsessions", "mig", "vgpu",
-    "compute-policy", "boost-slider", "power-hint", "conf-compute", "c2c", "power-smoothing", "stats",
+const char *const query_switches[QUERIES] = {
+    [QUERY_GPU] = "--query-gpu", [QUERY_COMPUTE_APPS] = "--query-compute-apps",
+    [QUERY_ACCOUNTED_APPS] = "--query-accounted-apps", [QUERY_SUPPORTED_CLOCKS] = "--query-supported-clocks",
+    [QUERY_RETIRED_PAGES] = "--query-retired-pages", [QUERY_REMAPPED_ROWS] = "--query-remapped-rows",
+};
+
+/* What kind of command the line is: each kind knows other options, and has other words for those it does not know. */
+enum family { FAMILY_SHOW, FAMILY_QUERY, FAMILY_CHANGE };
+
+/* The state of one pass over the command line. */
+struct parser {
+    struct options *options;
+    char **argv;
+    int at;
+    enum family family;
+    bool report;                /* -q */
+    const char *scope, *clocks; /* --scope, --mode */
 };
 
 static __attribute__((format(printf, 3, 4))) void fail(struct options *options, int status, const char *format, ...)
@@ -41,29 +45,39 @@ static bool is_switch(const char *token, const char *name)
     return !strncmp(token, name, length) && (!token[length] || token[length] == '=');
 }
 
-static bool is_unbuilt(const char *token)
-{
-    for (size_t i = 0; i < sizeof unbuilt / sizeof *unbuilt; i++)
-        if (is_switch(token, unbuilt[i]))
-            return true;
-    return false;
-}
-
 /* Takes `-s VALUE`, `-s=VALUE`, `--switch VALUE` or `--switch=VALUE`; a missing value is an error unless `optional`.
  * What looks like a switch is no value, but "-i -1" has one. */
-static bool take(struct options *options, char **argv, int *at, const char *name, const char **value, bool optional)
+static bool take(struct parser *parser, const char *name, const char **value, bool optional)
 {
-    const char *token = argv[*at], *equals = strchr(token, '=');
+    const char *token = parser->argv[parser->at], *next = parser->argv[parser->at + 1], *equals = strchr(token, '=');
 
     if (!is_switch(token, name))
         return false;
-    if (equals)
+    if (equals) {
         *value = equals + 1;
-    else if (argv[*at + 1] && strncmp(argv[*at + 1], "--", optional ? 1 : 2))
-        *value = argv[++*at];
-    else if (!optional)
-        fail(options, 255, "ERROR: Option %s is missing its value. " SEE_HELP, name);
+    } else if (next && strncmp(next, "--", optional ? 1 : 2)) {
+        *value = next;
+        parser->at++;
+    } else if (!optional) {
+        fail(parser->options, 255, "ERROR: Option %s is missing its value. " SEE_HELP, name);
+    }
     return true;
+}
+
+static bool take_either(struct parser *parser, const char *letter, const char *word, const char **value,
+                        bool optional)
+{
+    return take(parser, letter, value, optional) || take(parser, word, value, optional);
+}
+
+/* A switch without a value. */
+static bool take_flag(struct parser *parser, const char *letter, const char *word, bool *flag)
+{
+    const char *token = parser->argv[parser->at];
+    bool found = !strcmp(token, letter) || !strcmp(token, word);
+
+    *flag |= found;
+    return found;
 }
 
 /* `text` in `unit` milliseconds; without a number every five seconds, as the genuine tool does. */
@@ -84,10 +98,16 @@ static void set_period(struct options *options, const char *text, long unit)
 /* Modes that allow no other switch; the first other token is named. */
 static bool parse_alone(struct options *options, int argc, char **argv)
 {
-    static const struct { const char *name; enum mode mode; } alone[] = {
-        {"-h", MODE_HELP},         {"--help", MODE_HELP},
-        {"--version", MODE_VERSION}, {"--help-query-gpu", MODE_HELP_QUERY},
-        {"-L", MODE_LIST},         {"--list-gpus", MODE_LIST},
+    static const struct { const char *name; enum mode mode; enum query query; } alone[] = {
+        {"-h", MODE_HELP, 0}, {"--help", MODE_HELP, 0}, {"--version", MODE_VERSION, 0},
+        {"--help-query-gpu", MODE_HELP_QUERY, QUERY_GPU},
+        {"--help-query-compute-apps", MODE_HELP_QUERY, QUERY_COMPUTE_APPS},
+        {"--help-query-accounted-apps", MODE_HELP_QUERY, QUERY_ACCOUNTED_APPS},
+        {"--help-query-supported-clocks", MODE_HELP_QUERY, QUERY_SUPPORTED_CLOCKS},
+        {"--help-query-retired-pages", MODE_HELP_QUERY, QUERY_RETIRED_PAGES},
+        {"--help-query-remapped-rows", MODE_HELP_QUERY, QUERY_REMAPPED_ROWS},
+        {"-L", MODE_LIST, 0}, {"--list-gpus", MODE_LIST, 0},
+        {"-B", MODE_EXCLUDED, 0}, {"--list-excluded-gpus", MODE_EXCLUDED, 0},
     };
 
     for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
@@ -95,7 +115,8 @@ static bool parse_alone(struct options *options, int argc, char **argv)
             if (strcmp(argv[at], alone[i].name))
                 continue;
             options->mode = alone[i].mode;
-            if (argc > 2)
+            options->query = alone[i].query;
+            if (argc > 2 && options->mode != MODE_HELP_QUERY)
                 fail(options, 2, "ERROR: Option %s is not valid for this command. " SEE_HELP, argv[at == 1 ? 2 : 1]);
             return true;
         }
@@ -124,66 +145,170 @@ static void parse_format(struct options *options)
         fail(options, 2, "Format modifier --format=csv is mandatory.\n");
 }
 
-static void parse_token(struct options *options, char **argv, int *at, bool query)
+static bool take_query(struct parser *parser)
 {
-    const char *token = argv[*at], *period = NULL;
+    for (int query = 0; query < QUERIES; query++)
+        if (take(parser, query_switches[query], &parser->options->fields, false)) {
+            if (parser->options->mode == MODE_QUERY)
+                fail(parser->options, 2, "Only one --query-* switch can be used at a time.\n");
+            parser->options->mode = MODE_QUERY;
+            parser->options->query = (enum query)query;
+            return true;
+        }
+    return take(parser, "--format", &parser->options->format, false);
+}
 
-    if (take(options, argv, at, "-i", &options->ids, false) || take(options, argv, at, "--id", &options->ids, false) ||
-        take(options, argv, at, "-f", &options->file, false) ||
-        take(options, argv, at, "--filename", &options->file, false) ||
-        take(options, argv, at, "--query-gpu", &options->fields, false) ||
-        (query && take(options, argv, at, "--format", &options->format, false)))
-        return;
-    if (take(options, argv, at, "-l", &period, true) || take(options, argv, at, "--loop", &period, true)) {
+/* The options that go with the table, the report and the queries. */
+static bool take_output(struct parser *parser)
+{
+    struct options *options = parser->options;
+    const char *period = NULL;
+
+    if (take_either(parser, "-f", "--filename", &options->file, false))
+        return true;
+    if (take_either(parser, "-l", "--loop", &period, true)) {
         set_period(options, period, 1000);
-    } else if (take(options, argv, at, "-lms", &period, true) || take(options, argv, at, "--loop-ms", &period, true)) {
-        set_period(options, period, 1);
-    } else if (is_unbuilt(token)) {
-        options->on_stderr |= !options->error;
-        fail(options, 1, "nvidia-smi: %s of NVIDIA's nvidia-smi is not part of this emulation. Run nvidia-smi -h.\n",
-             token);
-    } else if (query) {
-        fail(options, 2, "ERROR: Option %s is not recognized. " SEE_HELP, token);
-    } else {
-        fail(options, 255, "ERROR: Option %s is not recognized. Please run 'nvidia-smi -h'.\n\n", token);
+        return true;
     }
+    if (take_either(parser, "-lms", "--loop-ms", &period, true)) {
+        set_period(options, period, 1);
+        return true;
+    }
+    if (parser->family == FAMILY_QUERY)
+        return take_query(parser);
+    return take_flag(parser, "-q", "--query", &parser->report) ||
+           take_flag(parser, "-x", "--xml-format", &options->xml) ||
+           take_flag(parser, "-u", "--unit", &options->unit) ||
+           take_either(parser, "-d", "--display", &options->display, false);
+}
+
+/* A setting and its value; a second one is an error. */
+static bool take_change(struct parser *parser)
+{
+    struct change *change = &parser->options->change;
+    const char *token = parser->argv[parser->at];
+    const struct setting *setting = find_setting(token);
+
+    if (take_flag(parser, "-eow", "--error-on-warning", &change->strict) ||
+        take_either(parser, "-sc", "--scope", &parser->scope, false) ||
+        take_either(parser, "-m", "--mode", &parser->clocks, false))
+        return true;
+    if (!setting)
+        return false;
+    if (change->setting)
+        fail(parser->options, 2, COMBINATION "Only one device modification may be done at a time.\n\n");
+    change->setting = setting;
+    if (setting->value == VALUE_NONE) {
+        if (strchr(token, '='))
+            fail(parser->options, 255, "ERROR: Option %s is not recognized. " SEE_HELP, strchr(token, '=') + 1);
+        return true;
+    }
+    take_either(parser, setting->letter ? setting->letter : setting->word, setting->word, &change->text, false);
+    if (change->text && !read_change(change))
+        fail(parser->options, 2, "ERROR: Option %s is invalid for %s. " SEE_HELP, change->text, token);
+    return true;
+}
+
+/* Subcommands of the genuine tool that this one does not have. */
+static bool is_subcommand(const char *token)
+{
+    static const char *const names[] = {
+        "dmon", "daemon", "replay", "pmon", "topo", "drain", "nvlink", "clocks", "encodersessions", "fbcsessions",
+        "mig", "vgpu", "compute-policy", "boost-slider", "power-hint", "conf-compute", "c2c", "power-smoothing",
+        "base-clocks", "gpm", "pci", "stats",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(token, names[i]))
+            return true;
+    return false;
+}
+
+static void parse_token(struct parser *parser)
+{
+    const char *token = parser->argv[parser->at];
+
+    if (take_either(parser, "-i", "--id", &parser->options->ids, false) ||
+        (parser->family == FAMILY_CHANGE ? take_change(parser) : take_output(parser)))
+        return;
+    if ((parser->at == 1 && is_subcommand(token)) || !strcmp(token, "--dtd") || is_switch(token, "--debug") || is_switch(token, "-t") ||
+        is_switch(token, "--toggle-led")) {
+        parser->options->on_stderr |= !parser->options->error;
+        fail(parser->options, 1,
+             "nvidia-smi: %s of NVIDIA's nvidia-smi is not part of this emulation. Run nvidia-smi -h.\n", token);
+    } else if (parser->family == FAMILY_SHOW) {
+        fail(parser->options, 255, "ERROR: Option %s is not recognized. Please run 'nvidia-smi -h'.\n\n", token);
+    } else {
+        fail(parser->options, parser->family == FAMILY_QUERY ? 2 : 255,
+             "ERROR: Option %s is not recognized. " SEE_HELP, token);
+    }
+}
+
+static void check_report(struct options *options, bool report)
+{
+    if (options->unit && !report)
+        fail(options, 2, COMBINATION "Specify -q/--query and -u/--unit to run a unit query.  " SEE_HELP);
+    if (options->xml && !report)
+        fail(options, 2, COMBINATION "Specify -q/--query and -x/--xml-format to run an XML query.  " SEE_HELP);
+    if (options->display && !report)
+        fail(options, 2, COMBINATION "Specify -q/--query and -d/--display to run a filtered query.  " SEE_HELP);
+    if (options->xml && options->display)
+        fail(options, 2, "Invalid combination of input arguments: --display/-d flags can not be combined with "
+                         "-x/--xml-format flags.\n");
+    if (report)
+        options->mode = MODE_REPORT;
+}
+
+static void check_change(struct options *options, const struct parser *parser)
+{
+    bool limits = options->change.setting && options->change.setting->apply == set_power_limit;
+    bool locks = options->change.setting && options->change.setting->apply == lock_gpu_clocks;
+    char *end;
+
+    options->mode = MODE_CHANGE;
+    if (parser->scope && !limits)
+        fail(options, 2, COMBINATION "'--scope' can only be used with '--power-limits'.\n\n");
+    if (parser->clocks && !locks)
+        fail(options, 2, COMBINATION "'--mode' can only be used with '--lock-gpu-clocks'.\n\n");
+    if (limits && options->change.number < 0)
+        fail(options, 255, "Input combination for device modification is not valid.\n\n");
+    if (parser->scope) {
+        options->change.scope = strtol(parser->scope, &end, 0);
+        if (!*parser->scope || *end)
+            fail(options, 2, "ERROR: Option %s is invalid for -sc. " SEE_HELP, parser->scope);
+    }
+}
+
+/* A setting decides, else a query. */
+static enum family family_of(int argc, char **argv)
+{
+    enum family family = FAMILY_SHOW;
+
+    for (int at = 1; at < argc; at++) {
+        if (find_setting(argv[at]) || is_switch(argv[at], "-sc") || is_switch(argv[at], "--scope") ||
+            is_switch(argv[at], "-m") || is_switch(argv[at], "--mode"))
+            return FAMILY_CHANGE;
+        for (int query = 0; query < QUERIES; query++)
+            if (is_switch(argv[at], query_switches[query]))
+                family = FAMILY_QUERY;
+    }
+    return family;
 }
 
 struct options parse_options(int argc, char **argv)
 {
     struct options options = {.mode = MODE_TABLE};
-    bool query = false;
+    struct parser parser = {.options = &options, .argv = argv, .family = family_of(argc, argv)};
 
     if (parse_alone(&options, argc, argv))
         return options;
-    for (int at = 1; at < argc; at++)
-        query |= is_switch(argv[at], "--query-gpu");
-    for (int at = 1; at < argc; at++)
-        parse_token(&options, argv, &at, query);
-    if (query) {
-        options.mode = MODE_QUERY;
+    for (parser.at = 1; parser.at < argc; parser.at++)
+        parse_token(&parser);
+    if (parser.family == FAMILY_QUERY)
         parse_format(&options);
-    }
+    else if (parser.family == FAMILY_SHOW)
+        check_report(&options, parser.report);
+    else
+        check_change(&options, &parser);
     return options;
-}
-
-void print_help(void)
-{
-    fputs("NVIDIA System Management Interface, as emulated by nvsim\n\n"
-          "    nvidia-smi [-i ID,…] [-f FILE] [-l [SEC] | -lms MS]\n"
-          "        A table of the GPUs, their MIG devices and their processes.\n"
-          "    nvidia-smi -L, --list-gpus\n"
-          "        One line for each GPU and MIG device, with its UUID.\n"
-          "    nvidia-smi --query-gpu=PROPERTY,… --format=csv[,noheader][,nounits]\n"
-          "               [-i ID,…] [-f FILE] [-l [SEC] | -lms MS]\n"
-          "        Chosen properties of each GPU as comma-separated values.\n"
-          "    nvidia-smi --help-query-gpu\n"
-          "        The properties that --query-gpu knows.\n"
-          "    nvidia-smi --version\n"
-          "    nvidia-smi -h, --help\n\n"
-          "    -i, --id=          GPUs by index, UUID, PCI bus id or serial number\n"
-          "    -f, --filename=    write to a file\n"
-          "    -l, --loop=        again every SEC seconds (default 5), until interrupted\n"
-          "    -lms, --loop-ms=   again every MS milliseconds\n",
-          stdout);
 }

@@ -1,7 +1,8 @@
-/* nvidia-smi --query-gpu */
+/* nvidia-smi --query-gpu, --query-compute-apps and the like */
 #include "query.h"
 #include "commands.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define READER(kind, function) READ_##kind(function)
@@ -11,6 +12,7 @@
 #undef FIELD
 
 struct field {
+    enum query query;
     const char *name, *aliases, *unit;
     unsigned int after, until; /* driver branches: known to those above `after`, up to `until` */
     reader *read;
@@ -19,8 +21,8 @@ struct field {
 
 static const struct field fields[] = {
 #define READER(kind, function)
-#define FIELD(name, aliases, unit, after, until, kind, function, argument)                                             \
-    {name, aliases, unit, after, until, kind##_##function, argument},
+#define FIELD(query, name, aliases, unit, after, until, kind, function, argument)                                             \
+    {query, name, aliases, unit, after, until, kind##_##function, argument},
 #include "query_fields.inc"
 };
 
@@ -36,12 +38,12 @@ static bool listed(const char *list, const char *word, size_t length)
     return false;
 }
 
-static const struct field *find_field(const char *name, size_t length)
+static const struct field *find_field(enum query query, const char *name, size_t length)
 {
     unsigned int branch = nvml_branch();
 
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (fields[i].after < branch && branch <= fields[i].until &&
+        if (fields[i].query == query && fields[i].after < branch && branch <= fields[i].until &&
             (listed(fields[i].name, name, length) || listed(fields[i].aliases, name, length)))
             return &fields[i];
     return NULL;
@@ -58,23 +60,24 @@ static bool next_name(const char **list, const char **name, size_t *length)
 }
 
 /* The exit status, 0 if every name is a property; else the first that is none has been named. */
-int check_fields(const char *names, FILE *out)
+int check_fields(enum query query, const char *names, FILE *out)
 {
     const char *name;
     size_t length;
 
     while (next_name(&names, &name, &length))
-        if (!find_field(name, length)) {
+        if (!find_field(query, name, length)) {
             fprintf(out, "Field \"%.*s\" is not a valid field to query.\n\n", (int)length, name);
             return 2;
         }
     return 0;
 }
 
-static void print_value(const struct field *field, const struct gpus *gpus, nvmlDevice_t device, bool units, FILE *out)
+static void print_value(const struct field *field, const struct subject *subject, nvmlDevice_t device, bool units,
+                        FILE *out)
 {
-    char text[256] = "";
-    nvmlReturn_t result = field->read(gpus, device, field->argument, text, sizeof text);
+    char text[4096] = "";
+    nvmlReturn_t result = field->read(subject, device, field->argument, text, sizeof text);
 
     if (result != NVML_SUCCESS)
         fprintf(out, "[%s]", nvml_text(result));
@@ -82,39 +85,56 @@ static void print_value(const struct field *field, const struct gpus *gpus, nvml
         fprintf(out, "%s%s%s", text, units && *field->unit ? " " : "", units ? field->unit : "");
 }
 
-/* The heading keeps the units under "nounits"; only the values lose them. */
-void print_query(const struct gpus *gpus, const struct options *options, bool header, FILE *out)
+static void print_row(const struct options *options, const struct subject *subject, nvmlDevice_t device, FILE *out)
 {
     const char *list = options->fields, *name, *comma = "";
     size_t length;
 
-    for (; header && next_name(&list, &name, &length); comma = ", ") {
-        const struct field *field = find_field(name, length);
+    for (; next_name(&list, &name, &length); comma = ", ") {
+        fputs(comma, out);
+        print_value(find_field(options->query, name, length), subject, device, !options->nounits, out);
+    }
+    fputc('\n', out);
+}
+
+/* The heading keeps the units under "nounits"; only the values lose them. */
+static void print_heading(const struct options *options, FILE *out)
+{
+    const char *list = options->fields, *name, *comma = "";
+    size_t length;
+
+    for (; next_name(&list, &name, &length); comma = ", ") {
+        const struct field *field = find_field(options->query, name, length);
         bool unit = *field->unit;
         fprintf(out, "%s%s%s%s%s", comma, field->name, unit ? " [" : "", field->unit, unit ? "]" : "");
     }
+    fputc('\n', out);
+}
+
+void print_query(const struct gpus *gpus, const struct options *options, bool header, FILE *out)
+{
     if (header)
-        fputc('\n', out);
+        print_heading(options, out);
     for (size_t i = 0; i < gpus->count; i++) {
-        list = options->fields, comma = "";
-        for (; next_name(&list, &name, &length); comma = ", ") {
-            fputs(comma, out);
-            print_value(find_field(name, length), gpus, gpus->items[i].device, !options->nounits, out);
+        struct entries entries = read_entries(options->query, gpus->items[i].device);
+        for (size_t n = 0; n < entries.count; n++) {
+            struct subject subject = {.gpus = gpus, .entry = &entries.items[n]};
+            print_row(options, &subject, gpus->items[i].device, out);
         }
-        fputc('\n', out);
+        free(entries.items);
     }
 }
 
-/* nvidia-smi --help-query-gpu: the names; what they mean is told by NVML's documentation. */
-void print_query_help(FILE *out)
+/* nvidia-smi --help-query-…: the names; what they mean is told by NVML's documentation. */
+void print_query_help(enum query query, FILE *out)
 {
     unsigned int branch = nvml_branch();
 
-    fputs("List of valid properties to query for the switch \"--query-gpu\":\n", out);
+    fprintf(out, "List of valid properties to query for the switch \"%s\":\n", query_switches[query]);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const char *list = fields[i].aliases, *name;
         size_t length;
-        if (fields[i].after >= branch || branch > fields[i].until)
+        if (fields[i].query != query || fields[i].after >= branch || branch > fields[i].until)
             continue;
         fprintf(out, "\n\"%s\"", fields[i].name);
         while (next_name(&list, &name, &length))

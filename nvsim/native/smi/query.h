@@ -2,16 +2,23 @@
  * NVML function of the usual shapes; query_special.c has those that need more than a call and a format. */
 #pragma once
 
-#include "gpus.h"
+#include "entries.h"
 
-typedef nvmlReturn_t reader(const struct gpus *gpus, nvmlDevice_t device, int argument, char *text, size_t size);
+/* What a reader is asked about, besides a GPU. */
+struct subject {
+    const struct gpus *gpus;
+    const struct entry *entry; /* NULL unless the query lists what a GPU has several of */
+};
+
+typedef nvmlReturn_t reader(const struct subject *subject, nvmlDevice_t device, int argument, char *text,
+                            size_t size);
 
 #define READ_BEGIN(kind, function)                                                                                     \
-    static nvmlReturn_t kind##_##function(const struct gpus *gpus, nvmlDevice_t device, int argument, char *text,      \
-                                          size_t size)                                                                 \
+    static nvmlReturn_t kind##_##function(const struct subject *subject, nvmlDevice_t device, int argument,            \
+                                          char *text, size_t size)                                                     \
     {                                                                                                                  \
         nvmlReturn_t result;                                                                                           \
-        (void)gpus, (void)argument;
+        (void)subject, (void)argument;
 #define READ_END(format, value)                                                                                        \
         if (result == NVML_SUCCESS)                                                                                    \
             snprintf(text, size, format, value);                                                                       \
@@ -33,6 +40,11 @@ typedef nvmlReturn_t reader(const struct gpus *gpus, nvmlDevice_t device, int ar
         unsigned int value = 0;                                                                                        \
         result = NVML(function, device, &value);                                                                       \
     READ_END("%u", value)
+#define READ_lanes(function)                                                                                           \
+    READ_BEGIN(lanes, function)                                                                                        \
+        unsigned int value = 0;                                                                                        \
+        result = NVML(function, device, &value);                                                                       \
+    READ_END("%ux", value)
 #define READ_uint_pair(function)                                                                                       \
     READ_BEGIN(uint_pair, function)                                                                                    \
         unsigned int value[2] = {0};                                                                                   \
@@ -74,8 +86,22 @@ typedef nvmlReturn_t reader(const struct gpus *gpus, nvmlDevice_t device, int ar
         result = NVML(function, device, &value);                                                                       \
     READ_END("%s", value ? "Yes" : "No")
 
-enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_BASE_CLASS, PCI_SUB_CLASS };
+/* The head of a reader that needs more than those macros, and what its body has in common with others. */
+#define SPECIAL(name)                                                                                                  \
+    nvmlReturn_t special_##name(const struct subject *subject, nvmlDevice_t device, int argument, char *text,           \
+                                size_t size)
+#define UNUSED() ((void)subject, (void)device, (void)argument)
+
+/* A value for a result, and the result for the caller. */
+#define PRINT(result, ...) ((result) == NVML_SUCCESS ? (void)snprintf(text, size, __VA_ARGS__) : (void)0, (result))
+
+enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_SUB_SYSTEM_ID,
+       PCI_BASE_CLASS, PCI_SUB_CLASS };
 enum { MEMORY_TOTAL, MEMORY_USED, MEMORY_FREE, MEMORY_RESERVED };
+
+/* Properties of an entry, for special_entry. */
+enum { ENTRY_PID, ENTRY_NAME, ENTRY_MEMORY, ENTRY_GPU_UTILIZATION, ENTRY_MEMORY_UTILIZATION, ENTRY_MAX_MEMORY,
+       ENTRY_TIME, ENTRY_MEMORY_CLOCK, ENTRY_GRAPHICS_CLOCK, ENTRY_ADDRESS, ENTRY_TIMESTAMP, ENTRY_CAUSE };
 
 /* Error type, counter and location of an ECC property in one number. */
 #define ECC(type, counter, location) ((type) << 16 | (counter) << 8 | (location))
@@ -86,4 +112,9 @@ reader special_timestamp, special_driver_version, special_count, special_pci, sp
     special_clocks_active, special_clocks_reason, special_memory, special_protected_memory, special_utilization,
     special_encoder, special_ecc_total, special_ecc_location, special_retired_pages, special_power_field,
     special_vgpu_driver, special_vgpu_device, special_addressing_mode, special_reset_status, special_fabric,
-    special_c2c_mode;
+    special_c2c_mode, special_entry, special_no_vgpu_instance, special_remapped_rows;
+
+/* What nvmlDeviceGetFieldValues says about one field; `argument` is its id, and its scope in the upper 16 bits. */
+nvmlReturn_t read_field(nvmlDevice_t device, int argument, nvmlValue_t *value);
+nvmlReturn_t read_fabric(nvmlDevice_t device, nvmlGpuFabricInfoV_t *fabric);
+nvmlReturn_t if_known(nvmlReturn_t result);

@@ -4,13 +4,6 @@
 
 #include <time.h>
 
-#define SPECIAL(name)                                                                                                  \
-    nvmlReturn_t special_##name(const struct gpus *gpus, nvmlDevice_t device, int argument, char *text, size_t size)
-#define UNUSED() ((void)gpus, (void)device, (void)argument)
-
-/* A value for a result, and the result for the caller. */
-#define PRINT(result, ...) ((result) == NVML_SUCCESS ? (void)snprintf(text, size, __VA_ARGS__) : (void)0, (result))
-
 SPECIAL(timestamp)
 {
     struct timespec now = {0};
@@ -34,7 +27,7 @@ SPECIAL(driver_version)
 SPECIAL(count)
 {
     UNUSED();
-    snprintf(text, size, "%u", gpus->attached);
+    snprintf(text, size, "%u", subject->gpus->attached);
     return NVML_SUCCESS;
 }
 
@@ -76,6 +69,7 @@ SPECIAL(pci)
     case PCI_DEVICE: return PRINT(result, "0x%02X", pci.device);
     case PCI_DEVICE_ID: return PRINT(result, "0x%X", pci.pciDeviceId);
     case PCI_SUB_DEVICE_ID: return PRINT(result, "0x%X", pci.pciSubSystemId);
+    case PCI_SUB_SYSTEM_ID: return PRINT(result, "0x%08X", pci.pciSubSystemId);
     case PCI_BASE_CLASS: return PRINT(result, "0x%X", pci.baseClass);
     case PCI_SUB_CLASS: return PRINT(result, "0x%X", pci.subClass);
     default: return PRINT(result, "%s", pci.busId);
@@ -121,13 +115,12 @@ SPECIAL(temperature_gpu)
     return PRINT(result, "%u", celsius);
 }
 
-/* What nvmlDeviceGetFieldValues says about one field; all fields read here are unsigned integers. */
-static nvmlReturn_t read_field(nvmlDevice_t device, unsigned int id, unsigned int *value)
+nvmlReturn_t read_field(nvmlDevice_t device, int argument, nvmlValue_t *value)
 {
-    nvmlFieldValue_t field = {.fieldId = id};
+    nvmlFieldValue_t field = {.fieldId = (unsigned int)argument & 0xffff, .scopeId = (unsigned int)argument >> 16};
     nvmlReturn_t result = NVML(nvmlDeviceGetFieldValues, device, 1, &field);
 
-    *value = field.value.uiVal;
+    *value = field.value;
     return result == NVML_SUCCESS ? field.nvmlReturn : result;
 }
 
@@ -145,7 +138,7 @@ SPECIAL(temperature_memory)
 
 /* A function that the library does not have is, for the reader, a value that there is not: the genuine tool asks
  * another way there. */
-static nvmlReturn_t if_known(nvmlReturn_t result)
+nvmlReturn_t if_known(nvmlReturn_t result)
 {
     return result == NVML_ERROR_FUNCTION_NOT_FOUND ? NVML_ERROR_NOT_SUPPORTED : result;
 }
@@ -300,20 +293,20 @@ SPECIAL(retired_pages)
 
 SPECIAL(power_field)
 {
-    unsigned int milliwatt = 0;
-    nvmlReturn_t result = read_field(device, (unsigned int)argument, &milliwatt);
+    nvmlValue_t value = {0};
+    nvmlReturn_t result = read_field(device, argument, &value);
 
     UNUSED();
-    return PRINT(result, "%.2f", milliwatt / 1000.0);
+    return PRINT(result, "%.2f", value.uiVal / 1000.0);
 }
 
 SPECIAL(reset_status)
 {
-    unsigned int needed = 0;
-    nvmlReturn_t result = read_field(device, (unsigned int)argument, &needed);
+    nvmlValue_t value = {0};
+    nvmlReturn_t result = read_field(device, argument, &value);
 
     UNUSED();
-    return PRINT(result, "%s", needed ? "Yes" : "No");
+    return PRINT(result, "%s", value.uiVal ? "Yes" : "No");
 }
 
 SPECIAL(vgpu_driver)
@@ -334,17 +327,17 @@ SPECIAL(vgpu_device)
     return PRINT(result, "%u", able);
 }
 
-/* Drivers before 550 have no nvmlDeviceGetGpuFabricInfoV. */
-static nvmlReturn_t read_fabric(nvmlDevice_t device, unsigned int *state, nvmlReturn_t *status)
+/* Drivers before 550 have no nvmlDeviceGetGpuFabricInfoV; what they have says no more than the state. */
+nvmlReturn_t read_fabric(nvmlDevice_t device, nvmlGpuFabricInfoV_t *fabric)
 {
-    nvmlGpuFabricInfoV_t fabric = {.version = nvmlGpuFabricInfo_v2};
     nvmlGpuFabricInfo_t older = {0};
-    nvmlReturn_t result = NVML(nvmlDeviceGetGpuFabricInfoV, device, &fabric);
+    nvmlReturn_t result;
 
-    *state = fabric.state, *status = fabric.status;
+    *fabric = (nvmlGpuFabricInfoV_t){.version = nvmlGpuFabricInfo_v2};
+    result = NVML(nvmlDeviceGetGpuFabricInfoV, device, fabric);
     if (result == NVML_ERROR_FUNCTION_NOT_FOUND) {
         result = NVML(nvmlDeviceGetGpuFabricInfo, device, &older);
-        *state = older.state, *status = older.status;
+        fabric->state = older.state, fabric->status = older.status;
     }
     return result;
 }
@@ -353,14 +346,14 @@ static nvmlReturn_t read_fabric(nvmlDevice_t device, unsigned int *state, nvmlRe
 SPECIAL(fabric)
 {
     static const char *const states[] = {"N/A", "Not Started", "In Progress", "Completed"};
-    unsigned int state = 0;
-    nvmlReturn_t status = NVML_SUCCESS, result = read_fabric(device, &state, &status);
-    bool complete = state == NVML_GPU_FABRIC_STATE_COMPLETED;
+    nvmlGpuFabricInfoV_t fabric;
+    nvmlReturn_t result = read_fabric(device, &fabric);
+    bool complete = fabric.state == NVML_GPU_FABRIC_STATE_COMPLETED;
 
     UNUSED();
     if (argument)
-        return PRINT(result, "status %s", complete ? nvml_text(status) : "N/A");
-    return PRINT(result, "state  %s", state <= NVML_GPU_FABRIC_STATE_COMPLETED ? states[state] : "N/A");
+        return PRINT(result, "status %s", complete ? nvml_text(fabric.status) : "N/A");
+    return PRINT(result, "state  %s", fabric.state <= NVML_GPU_FABRIC_STATE_COMPLETED ? states[fabric.state] : "N/A");
 }
 
 SPECIAL(c2c_mode)

@@ -44,10 +44,13 @@ def root(tmp_path: Path) -> Iterator[str]:
     build.remove(str(tmp_path / "host"))
 
 
+META_FILES = ("machine.json", "capabilities.json", "kernel.log")
+
+
 def tree(root: str) -> set[str]:
     """All paths below a root, as on the host."""
     return {os.path.join(folder, name)[len(root):] for folder, folders, files in os.walk(root)
-            for name in folders + files} - {"/.nvsim", "/.nvsim/machine.json"}
+            for name in folders + files} - {"/.nvsim", *(f"/.nvsim/{name}" for name in META_FILES)}
 
 
 def test_the_tree_is_what_the_plan_says(root: str) -> None:

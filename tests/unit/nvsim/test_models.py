@@ -65,8 +65,10 @@ def test_models_are_found_by_key_and_by_name():
 
 
 def test_a_model_is_described_in_a_line():
-    assert models.about("A30") == "NVIDIA A30, 24576 MiB, compute 8.0, MIG, drivers 460 to now"
-    assert models.about("V100-SXM2-16GB").endswith("drivers 384 to 580")
+    assert models.about("A30") == ("NVIDIA A30, 24576 MiB, compute 8.0, 165 W, 4 NVLinks, MIG, drivers 460 to now, "
+                                   "from memory")
+    assert models.about("V100-SXM2-16GB").endswith("drivers 384 to 580, from memory")
+    assert models.about("T4").endswith("seen on a board")
     assert all("\n" not in models.about(name) for name in models.names())
 
 

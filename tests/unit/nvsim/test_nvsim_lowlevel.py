@@ -5,18 +5,27 @@ import pytest
 from nvsim import lowlevel
 
 
-@pytest.mark.parametrize(("line", "verb", "bundle"), [
-    ("create --bundle /b ID", "create", "/b"),
-    ("--root /r --log /l --log-format json create -b /b --pid-file /p ID", "create", "/b"),
-    ("--root=/r run --bundle=/b ID", "run", "/b"),
-    ("run ID", "run", "."),
-    ("--log create state ID", "state", "."),
-    ("--systemd-cgroup start ID", "start", "."),
-    ("--version", "", "."),
-    ("", "", "."),
+@pytest.mark.parametrize(("line", "call"), [
+    ("create --bundle /b ID", ("create", "/b", "ID", "")),
+    ("--root /r --log /l --log-format json create -b /b --pid-file /p ID", ("create", "/b", "ID", "/r")),
+    ("--root=/r run --bundle=/b ID", ("run", "/b", "ID", "/r")),
+    ("run -d ID", ("run", ".", "ID", "")),
+    ("--log create state ID", ("state", ".", "ID", "")),
+    ("--systemd-cgroup start ID", ("start", ".", "ID", "")),
+    ("exec ID sh -c true", ("exec", ".", "ID", "")),
+    ("--version", ("", ".", "", "")),
+    ("", ("", ".", "", "")),
 ])
-def test_the_verb_and_the_bundle_are_found_as_runc_finds_them(line, verb, bundle):
-    assert lowlevel.parsed(line.split()) == (verb, bundle)
+def test_verb_bundle_container_and_state_folder_are_found_as_runc_finds_them(line, call):
+    assert lowlevel.parsed(line.split()) == call
+
+
+def test_a_container_that_is_made_is_noted(tmp_path):
+    call = lowlevel.parsed(["--root", "/r", "create", "--bundle", str(tmp_path), "c1"])
+    lowlevel.note(call, f"{tmp_path}/lowlevel/real/runc")
+    [noted] = (tmp_path / "containers").iterdir()
+    assert json.loads(noted.read_text()) == {"program": f"{tmp_path}/lowlevel/real/runc", "root": "/r", "id": "c1",
+                                             "bundle": str(tmp_path)}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"root": 5}', '{"root": {"path": "r"}, "hooks": []}'])

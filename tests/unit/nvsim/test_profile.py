@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvsim import document, profile
+from nvsim import catalogue, document, models, profile
 from nvsim.errors import NvsimError
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "profiles"
@@ -19,6 +19,37 @@ def test_the_profiles_of_this_package_load_and_say_what_they_are() -> None:
         loaded = profile.load(name)
         assert loaded.name == name
         assert loaded.about
+
+
+@pytest.mark.parametrize("name", profile.names())
+def test_the_driver_of_a_profile_is_one_that_its_gpus_work_with(name: str) -> None:
+    loaded = profile.load(name)
+    for model in {gpu.model: models.model(gpu.model) for gpu in loaded.gpus}.values() if loaded.driver else ():
+        first, last = model["branches"]
+        assert first <= catalogue.release(loaded.driver).branch <= (last or 10_000)
+        # The open modules drive Turing and later, and nothing else drives Blackwell.
+        assert loaded.kernel_module == "closed" or model["architecture"] >= 6
+        assert loaded.kernel_module == "open" or model["architecture"] < 10
+
+
+def test_gpus_may_be_near_nodes_that_their_order_does_not_tell() -> None:
+    assert [gpu.numa_node for gpu in profile.load("a100x8-535").gpus] == [3, 3, 1, 1, 7, 7, 5, 5]
+    assert {gpu.numa_node for gpu in profile.load("a100x8").gpus} == {-1}
+
+
+def test_nvlinks_of_a_profile_are_pairs_of_gpus_in_order() -> None:
+    read = profile.parse("{gpus: [{model: A100-PCIE-80GB, count: 4}], nvlinks: {3-2: 12, 0-1: 12}}", "p.yaml")
+    assert [(b.first, b.second, b.links) for b in read.nvlinks] == [(0, 1, 12), (2, 3, 12)]
+
+
+def test_every_gpu_of_a_dgx_1_has_its_six_links_in_use() -> None:
+    links = profile.load("v100x8").nvlinks
+    assert [sum(b.links for b in links if gpu in (b.first, b.second)) for gpu in range(8)] == [6] * 8
+
+
+def test_other_gpus_in_a_derived_profile_take_their_links_along() -> None:
+    derived = profile.of({"profile": "a30x2", "gpus": [{"model": "T4"}]}, "case.yaml: host")
+    assert derived.nvlinks == ()
 
 
 def test_eight_gpus_have_eight_uuids_serials_and_the_bus_ids_of_a_dgx() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvsim import device_filter, device_rules
 from scenarios import bundle, request
-from scenarios.engines import device_filter, device_rules
 from scenarios.engines.spec import allowed
 
 DOCKER = bundle.spec_of(request.parse_run("docker run debian", "x"), env=(), command=("sh",))

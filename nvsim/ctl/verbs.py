@@ -1,0 +1,69 @@
+"""What `nvsim ctl` and a scenario's `ctl:` step can do: a table of verbs, and the parser for all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nvsim.ctl import driver, health, links, reload, values, xid
+from nvsim.ctl.words import Words, chosen, split
+
+
+class Action(Protocol):
+    """A change that has been understood, and can be applied to any host."""
+
+    def apply(self, root: str) -> list[str]:
+        """Changes a built host; what happened, in lines.  Raises NvsimError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """`keys` are the words with = that it takes, with their meaning; `table` is more for its help.
+
+    `examples` are command lines behind `nvsim ctl`, each with what it does."""
+
+    about: str
+    usage: str
+    parse: Callable[[Words], Action]
+    keys: dict[str, str]
+    examples: dict[str, str]
+    table: Callable[[], list[str]] = field(default=list)
+
+
+GPU = {"gpu": "all, a number in PCI bus order, a UUID, or a PCI address"}
+VERBS = {
+    "set": Verb(about="sets single values", usage="[gpu=N] NAME=VALUE…", parse=values.parse,
+                keys={**GPU, **values.settable()},
+                examples={"set gpu=0 temperature=85": "one value", "set memory_used=10GiB": "of every GPU"}),
+    "xid": Verb(about="an error of the driver, with what follows from it",
+                usage="gpu=N CODE [pid=N] [name=TEXT] [link=N] [gi=N] [ci=N]", parse=xid.parse,
+                keys={**GPU, "pid": "process that the kernel log names", "name": "its name",
+                      "link": "NVLink, for errors of links; else the first that is up",
+                      "gi": "GPU instance of the event, on a MIG device", "ci": "its compute instance"},
+                examples={"xid gpu=0 79": "GPU 0 falls off the bus", "xid gpu=1 31 pid=4711": "a program failed"},
+                table=xid.known),
+    "lose": Verb(about="a GPU falls off the bus without a word", usage="gpu=N", parse=health.parse_lose, keys=GPU,
+                 examples={"lose gpu=3": "every call about GPU 3 fails with GPU is lost"}),
+    "reset": Verb(about="resets a GPU: pending modes, pages and rows take effect", usage="gpu=N",
+                  parse=health.parse_reset, keys=GPU, examples={"reset gpu=0": "after Xid 119, say"}),
+    "recover": Verb(about="brings a GPU back as a reboot does, also a lost one", usage="gpu=N",
+                    parse=health.parse_recover, keys=GPU, examples={"recover gpu=all": "all is well again"}),
+    "nvlink": Verb(about="takes NVLinks down and brings them up", usage="gpu=N [link=N] up|down", parse=links.parse,
+                   keys={**GPU, "link": "number of the link; default: all of them"},
+                   examples={"nvlink gpu=0 link=3 down": "one link", "nvlink gpu=0 up": "all of its links"}),
+    "driver": Verb(about="other kernel modules under the libraries that are in use, or none",
+                   usage="upgrade VERSION | unload | load", parse=driver.parse, keys={},
+                   examples={"driver upgrade 550.90.07": "programs that start find a mismatch",
+                             "driver unload": "programs that start find no driver", "driver load": "and here it is"}),
+    "daemon-reload": Verb(about="applies the device rules of containers again, as systemd does", usage="",
+                          parse=reload.parse, keys={},
+                          examples={"daemon-reload": "rights that a hook gave are gone"}),
+}
+
+
+def parse(words: Sequence[str]) -> Action:
+    """The change that a command line means: `xid gpu=0 79`.
+
+    Raises NvsimError for an unknown verb or key, with the nearest known one, and for a value that makes no sense."""
+    name = chosen(words[0] if words else "", tuple(VERBS), "ctl")
+    verb = VERBS[name]
+    return verb.parse(split(name, words[1:], tuple(verb.keys)))

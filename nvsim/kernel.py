@@ -1,0 +1,68 @@
+"""The part of a machine's kernel that acts: a process that keeps the MIG files in step with the board.
+
+Programs change the board in the driver library's file, through whichever mount they see it, in containers too.  This
+child of process 1 watches that file and changes the built tree, whose /proc/driver the machine and its containers show
+read-only, and the machine's own /dev.  A container has a /dev of its own and keeps the nodes that it was given.
+"""
+
+import contextlib
+import os
+import signal
+
+from nvsim import capabilities
+from nvsim import syscalls as sc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def start(root: str, host: "dict[str, Any]") -> None:
+    """Starts it on a machine whose tree is at `root` and whose machine.json is `host`, if a GPU of it can do MIG."""
+    library = next((path for path in host["boards"] if "/libnvidia-ml.so" in path), "")
+    if not library or not any(gpu["mig"] for gpu in host["gpus"]):
+        return
+    changes = sc.watch_writes(f"{root}{library}")
+    if os.fork():
+        os.close(changes)
+        return
+    _detach()
+    try:
+        _follow(root, f"{root}{library}", changes, host)
+    finally:
+        os._exit(1)
+
+
+def caps_major(host: "dict[str, Any]") -> int:
+    """The major of the capability nodes; 0 on a host without them."""
+    return next((int(node["major"]) for node in host["devices"] if "/nvidia-caps/" in node["path"]), 0)
+
+
+def devs(host: "dict[str, Any]") -> tuple[str, ...]:
+    """The dev folders of a host: that of the machine, and that of a driver root of its own."""
+    return ("/dev",) if host["driver_root"] == "/" else ("/dev", f"{host['driver_root']}/dev")
+
+
+def _detach() -> None:
+    """Nobody talks to it, and a key pressed for the command does not end it."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in range(3):
+        os.dup2(null, fd)
+
+
+def _follow(root: str, library: str, changes: int, host: "dict[str, Any]") -> None:
+    major, placeholders = caps_major(host), bool(host["placeholders"])
+    before = capabilities.state(root)
+    while os.read(changes, 4096):
+        from nvsim import board  # 30 ms; most machines never need it
+        from nvsim.errors import NvsimError
+
+        with contextlib.suppress(OSError, NvsimError):  # a library that is being replaced; the next write counts
+            after = capabilities.shown(board.read(library).gpus)
+            for dev in devs(host):
+                capabilities.follow_nodes(dev, before, after, major=major, placeholders=placeholders)
+            before = after
+            capabilities.follow_tree(root, after, major=major, devs=devs(host), placeholders=placeholders)

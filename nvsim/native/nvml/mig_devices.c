@@ -1,0 +1,234 @@
+/* MIG devices: a compute instance in a GPU instance, which programs use like a GPU of its own. */
+#include <stdio.h>
+#include <strings.h>
+
+#include "mig.h"
+#include "sha1.h"
+
+/* The bytes of a UUID text, behind its prefix. */
+static void uuid_bytes(const char *text, unsigned char bytes[16])
+{
+    unsigned n = 0;
+    for (text = *text ? text + 4 : text; *text && n < 32; text++) {
+        const char *digit = *text == '-' ? NULL : strchr("0123456789abcdef", *text);
+        if (!digit)
+            continue;
+        unsigned value = (unsigned)(digit - "0123456789abcdef");
+        bytes[n / 2] = (unsigned char)(n % 2 ? bytes[n / 2] | value : value << 4);
+        n++;
+    }
+}
+
+/* Since 470 a name-based UUID in the name space of the GPU's: the same for the same instances.  Before, the GPU's UUID
+ * and the two instance ids. */
+void mig_uuid(const struct nvsim_gpu *gpu, unsigned gi_slot, unsigned ci_slot, char *text, size_t size)
+{
+    unsigned char data[SHA1_MOST + 1] = {0}, hash[SHA1_SIZE];
+    unsigned gi = gpu->gi_id[gi_slot], ci = gpu->ci_id[ci_slot];
+    if (driver_branch() < 470) {
+        snprintf(text, size, "MIG-%.44s/%u/%u", gpu->uuid, gi, ci);
+        return;
+    }
+    uuid_bytes(gpu->uuid, data);
+    int length = snprintf((char *)data + 16, sizeof data - 16, "%u/%u/%u/%u", gi, ci, gpu->gi_profile[gi_slot],
+                          gpu->ci_profile[ci_slot]);
+    nvsim_sha1(data, 16 + (size_t)length, hash);
+    hash[6] = (unsigned char)((hash[6] & 0x0F) | 0x50);
+    hash[8] = (unsigned char)((hash[8] & 0x3F) | 0x80);
+    snprintf(text, size, "MIG-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", hash[0], hash[1],
+             hash[2], hash[3], hash[4], hash[5], hash[6], hash[7], hash[8], hash[9], hash[10], hash[11], hash[12],
+             hash[13], hash[14], hash[15]);
+}
+
+/* The slots of a GPU's MIG devices, by GPU instance id, then compute instance id; how many. */
+static unsigned in_order(const struct nvsim_gpu *gpu, unsigned slots[MIG_SLOTS])
+{
+    unsigned count = 0;
+    for (unsigned slot = 0; slot < MIG_SLOTS; slot++) {
+        unsigned place = count;
+        uint64_t key = (uint64_t)LOAD(gpu->ci_gpu_instance[slot]) << 32 | LOAD(gpu->ci_id[slot]);
+        if (!LOAD(gpu->ci_size[slot]))
+            continue;
+        for (; place; place--) {
+            unsigned other = slots[place - 1];
+            if (((uint64_t)LOAD(gpu->ci_gpu_instance[other]) << 32 | LOAD(gpu->ci_id[other])) < key)
+                break;
+            slots[place] = other;
+        }
+        slots[place] = slot;
+        count++;
+    }
+    return count;
+}
+
+/* A GPU's MIG devices as handles, in order, with the two ids that say who may see them. */
+struct devices {
+    unsigned count;
+    struct {
+        unsigned slot, serial, gi, ci;
+    } found[MIG_SLOTS];
+};
+
+static void list_devices(const struct nvsim_gpu *gpu, struct devices *devices)
+{
+    READING(gpu) {
+        unsigned slots[MIG_SLOTS] = {0};
+        devices->count = LOAD(gpu->mig_mode) == 1 ? in_order(gpu, slots) : 0;
+        for (unsigned i = 0; i < devices->count; i++) {
+            devices->found[i].slot = slots[i];
+            devices->found[i].serial = LOAD(gpu->ci_serial[slots[i]]);
+            devices->found[i].gi = LOAD(gpu->ci_gpu_instance[slots[i]]);
+            devices->found[i].ci = LOAD(gpu->ci_id[slots[i]]);
+        }
+    }
+}
+
+/* Counts those that this process may see, as a container with one of seven knows it as number 0. */
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *migDevice)
+{
+    GPU_OR_RETURN(gpu, device, migDevice != NULL);
+    struct devices devices;
+    unsigned parent = 0, number = 0;
+    if (!gpu->mig_max_devices)
+        return NVML_ERROR_NOT_SUPPORTED;
+    if (index >= gpu->mig_max_devices)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    index_of(device, &parent);
+    list_devices(gpu, &devices);
+    for (unsigned i = 0; i < devices.count; i++)
+        if (mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci) && number++ == index) {
+            *migDevice = mig_handle(parent, MIG_DEVICE, devices.found[i].slot, devices.found[i].serial);
+            return NVML_SUCCESS;
+        }
+    return NVML_ERROR_NOT_FOUND;
+}
+
+nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t *device)
+{
+    for (unsigned index = 0; index < gpus; index++) {
+        const struct nvsim_gpu *gpu = gpu_at(index);
+        struct devices devices;
+        list_devices(gpu, &devices);
+        for (unsigned i = 0; i < devices.count; i++) {
+            unsigned slot = devices.found[i].slot;
+            if (strcasecmp(gpu->ci_uuid[slot], uuid) || !mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci))
+                continue;
+            *device = mig_handle(index, MIG_DEVICE, slot, devices.found[i].serial);
+            return (nvmlReturn_t)LOAD(gpu->fault);
+        }
+    }
+    return NVML_ERROR_NOT_FOUND;
+}
+
+unsigned mig_number(const struct nvsim_gpu *gpu, unsigned slot)
+{
+    struct devices devices;
+    unsigned number = 0;
+    list_devices(gpu, &devices);
+    for (unsigned i = 0; i < devices.count && devices.found[i].slot != slot; i++)
+        number += (unsigned)mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci);
+    return number;
+}
+
+nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int *isMigDevice)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, isMigDevice != NULL);
+    *isMigDevice = place.slot != MIG_NONE;
+    return NVML_SUCCESS;
+}
+
+/* A GPU is no MIG device: it has no parent and no instance ids. */
+nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t migDevice, nvmlDevice_t *device)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, migDevice, device != NULL);
+    if (place.slot == MIG_NONE)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *device = handle_of(place.index);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, id != NULL);
+    if (place.slot == MIG_NONE)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *id = LOAD(gpu->ci_gpu_instance[place.slot]);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeInstanceId(nvmlDevice_t device, unsigned int *id)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, id != NULL);
+    if (place.slot == MIG_NONE)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *id = LOAD(gpu->ci_id[place.slot]);
+    return NVML_SUCCESS;
+}
+
+const struct mig_profile *mig_profile_of(const struct nvsim_gpu *gpu, unsigned slot)
+{
+    const struct mig_profile *profile = NULL;
+    READING(gpu) {
+        unsigned gi_slot = mig_gi_with_id(gpu, LOAD(gpu->ci_gpu_instance[slot]));
+        profile = gi_slot == MIG_NONE ? NULL : mig_profile_with_id(gpu, LOAD(gpu->gi_profile[gi_slot]));
+    }
+    return profile;
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
+{
+    ANY_DEVICE_OR_RETURN(gpu, place, device, attributes != NULL);
+    if (place.slot == MIG_NONE)
+        return NVML_ERROR_NOT_SUPPORTED;
+    const struct mig_profile *profile = mig_profile_of(gpu, place.slot);
+    unsigned slices = LOAD(gpu->ci_size[place.slot]);
+    if (!profile)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *attributes = (nvmlDeviceAttributes_t){
+        .multiprocessorCount = mig_compute_sm(mig_table_of(gpu), profile, slices),
+        .sharedCopyEngineCount = profile->copy_engines,
+        .sharedDecoderCount = profile->decoders,
+        .sharedEncoderCount = profile->encoders,
+        .sharedJpegCount = profile->jpeg,
+        .sharedOfaCount = profile->ofa,
+        .gpuInstanceSliceCount = profile->slices,
+        .computeInstanceSliceCount = slices,
+        .memorySizeMB = profile->memory_mib};
+    return NVML_SUCCESS;
+}
+
+/* The first version ends before the memory size. */
+nvmlReturn_t nvmlDeviceGetAttributes(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
+{
+    nvmlDeviceAttributes_t found;
+    nvmlReturn_t result = nvmlDeviceGetAttributes_v2(device, attributes ? &found : NULL);
+    if (!result)
+        memcpy(attributes, &found, offsetof(nvmlDeviceAttributes_t, memorySizeMB));
+    return result;
+}
+
+/* NVIDIA A100-SXM4-40GB MIG 1c.3g.20gb */
+nvmlReturn_t mig_name(const struct nvsim_gpu *gpu, unsigned slot, char *text, unsigned length)
+{
+    char found[NVML_DEVICE_NAME_V2_BUFFER_SIZE], profile_name[32];
+    const struct mig_profile *profile = mig_profile_of(gpu, slot);
+    if (!profile)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    mig_compute_name(profile, LOAD(gpu->ci_size[slot]), profile_name, sizeof profile_name);
+    snprintf(found, sizeof found, "%.*s %s", (int)(sizeof found - sizeof profile_name - 2), gpu->name, profile_name);
+    return answer_text(found, sizeof found, text, length);
+}
+
+/* An instance has its profile's memory, which its compute instances share. */
+nvmlReturn_t mig_memory(const struct nvsim_gpu *gpu, unsigned slot, uint64_t *total, uint64_t *used)
+{
+    const struct mig_profile *profile = mig_profile_of(gpu, slot);
+    if (!profile)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *total = (uint64_t)profile->memory_mib << 20;
+    READING(gpu) {
+        unsigned gi_slot = mig_gi_with_id(gpu, LOAD(gpu->ci_gpu_instance[slot]));
+        *used = gi_slot == MIG_NONE ? 0 : LOAD(gpu->gi_memory_used[gi_slot]);
+    }
+    return NVML_SUCCESS;
+}

@@ -1,0 +1,52 @@
+/* nvidia-smi -h, in our own words. */
+#include "options.h"
+
+void print_help(void)
+{
+    fputs("NVIDIA System Management Interface, as emulated by nvsim\n\n"
+          "What there is\n"
+          "    nvidia-smi [-i ID,…] [-f FILE] [-l [SEC] | -lms MS]\n"
+          "        A table of the GPUs, their MIG devices and their processes.\n"
+          "    nvidia-smi -L, --list-gpus\n"
+          "        One line for each GPU and MIG device, with its UUID.\n"
+          "    nvidia-smi -B, --list-excluded-gpus\n"
+          "        GPUs that the driver was told to leave alone.\n"
+          "    nvidia-smi -q [-d SECTION,…] [-x] [-u] [-i ID,…] [-f FILE] [-l [SEC] | -lms MS]\n"
+          "        All that is known of the GPUs, or the sections of it that are asked for; with -x as XML.\n"
+          "    nvidia-smi --version\n"
+          "    nvidia-smi -h, --help\n\n"
+          "Chosen properties as comma-separated values\n"
+          "    nvidia-smi --query-gpu=PROPERTY,… --format=csv[,noheader][,nounits]\n"
+          "               [-i ID,…] [-f FILE] [-l [SEC] | -lms MS]\n"
+          "    … --query-compute-apps=, --query-accounted-apps=, --query-supported-clocks=,\n"
+          "      --query-retired-pages=, --query-remapped-rows=\n"
+          "    nvidia-smi --help-query-gpu, --help-query-compute-apps, …\n"
+          "        The properties that such a query knows.\n\n",
+          stdout);
+    fputs("Changes, one in a command; most need root: nvidia-smi OPTION [-i ID,…] [-eow]\n"
+          "    -pm,   --persistence-mode=       0 or DISABLED, 1 or ENABLED\n"
+          "    -e,    --ecc-config=             0 or DISABLED, 1 or ENABLED, from the next reset on\n"
+          "    -p,    --reset-ecc-errors=       0 or VOLATILE, 1 or AGGREGATE counters\n"
+          "    -c,    --compute-mode=           0 or DEFAULT, 2 or PROHIBITED, 3 or EXCLUSIVE_PROCESS\n"
+          "           --gom=                    operation mode: 0 or ALL_ON, 1 or COMPUTE, 2 or LOW_DP\n"
+          "    -r,    --gpu-reset               reset the GPU\n"
+          "    -vm,   --virt-mode=              3 for vGPU, 4 for vSGA\n"
+          "    -lgc,  --lock-gpu-clocks=        MIN,MAX or one clock in MHz; -rgc, --reset-gpu-clocks\n"
+          "    -lmc,  --lock-memory-clocks=     MIN,MAX or one clock in MHz; -rmc, --reset-memory-clocks\n"
+          "    -lmcd, --lock-memory-clocks-deferred=  for the next start of the driver; -rmcd takes it back\n"
+          "    -ac,   --applications-clocks=    MEMORY,GRAPHICS in MHz; -rac, --reset-applications-clocks\n"
+          "    -pl,   --power-limit=            watts; with -sc, --scope= 0 for the GPU, 1 for the module\n"
+          "    -cc,   --cuda-clocks=            0 or RESTORE_DEFAULT, 1 or OVERRIDE\n"
+          "    -am,   --accounting-mode=        0 or DISABLED, 1 or ENABLED\n"
+          "    -caa,  --clear-accounted-apps    forget the processes that have ended\n"
+          "           --auto-boost-default=, --auto-boost-permission=\n"
+          "    -mig,  --multi-instance-gpu=     0 or DISABLED, 1 or ENABLED\n"
+          "    -gtt,  --gpu-target-temp=        °C\n"
+          "    -dm, -fdm                        driver model: not on Linux\n"
+          "    -eow,  --error-on-warning        what a GPU cannot do is an error\n\n"
+          "    -i,    --id=                     GPUs by index, UUID, PCI bus id or serial number\n"
+          "    -f,    --filename=               write to a file\n"
+          "    -l,    --loop=                   again every SEC seconds (default 5), until interrupted\n"
+          "    -lms,  --loop-ms=                again every MS milliseconds\n",
+          stdout);
+}

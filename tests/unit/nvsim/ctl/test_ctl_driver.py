@@ -1,0 +1,96 @@
+"""Kernel modules that come, go and change under libraries that stay."""
+
+import ctypes
+import os
+import subprocess
+
+import pytest
+
+from nvsim import board, build, profile
+from nvsim.ctl import targets, verbs
+from nvsim.errors import NvsimError
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A T4 with driver 550.54.15, in place."""
+    path = str(tmp_path / "host")
+    build.build(profile.load("t4x1"), path, nodes=False, dev_root=path)
+    return path
+
+
+def ctl(root, line):
+    return verbs.parse(line.split()).apply(root)
+
+
+def init(root):
+    """What nvmlInit answers in a program that starts now."""
+    library = ctypes.CDLL(next(path for path in targets.boards(root) if "nvidia-ml" in path))
+    code = library.nvmlInit_v2()
+    if not code:
+        library.nvmlShutdown()
+    return code
+
+
+def text(root, path):
+    with open(root + path) as f:
+        return f.read()
+
+
+def smi(root):
+    done = subprocess.run([f"{root}/usr/bin/nvidia-smi"], capture_output=True, text=True, check=False,
+                          env={"LD_LIBRARY_PATH": os.path.dirname(targets.boards(root)[0])})
+    return done.returncode, done.stdout.split("\n")[:2]
+
+
+def test_an_upgrade_of_the_kernel_modules_makes_libraries_that_do_not_fit(root):
+    assert ctl(root, "driver upgrade 550.90.07") == ["kernel modules 550.54.15 → 550.90.07; libraries 550.54.15"]
+    assert init(root) == 18
+    assert smi(root) == (18, ["Failed to initialize NVML: Driver/library version mismatch",
+                              "NVML library version: 550.54"])
+    ctl(root, "driver upgrade 550.54.15")
+    assert init(root) == 0
+
+
+def test_the_kernel_shows_the_new_version_where_modules_show_theirs(root):
+    bus_id = board.read(targets.boards(root)[0]).gpus[0].bus_id
+    before = text(root, "/proc/driver/nvidia/version")
+    ctl(root, "driver upgrade 550.90.07")
+    first, compiler, _ = text(root, "/proc/driver/nvidia/version").split("\n")
+    assert first.startswith("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.90.07  ")
+    assert compiler == before.split("\n")[1]
+    assert text(root, "/sys/module/nvidia/version") == text(root, "/sys/module/nvidia_uvm/version") == "550.90.07\n"
+    assert "GPU Firmware: \t 550.90.07\n" in text(root, f"/proc/driver/nvidia/gpus/{bus_id}/information")
+    assert os.stat(f"{root}/proc/driver/nvidia/version").st_mode & 0o777 == 0o444
+    ctl(root, "driver upgrade 550.54.15")
+    assert text(root, "/proc/driver/nvidia/version") == before
+
+
+def test_without_its_modules_there_is_no_driver_and_loading_brings_it_back(root):
+    ctl(root, "driver unload")
+    assert (init(root), os.listdir(f"{root}/proc/driver/nvidia")) == (9, [])
+    ctl(root, "driver load")
+    assert (init(root), "version" in os.listdir(f"{root}/proc/driver/nvidia")) == (0, True)
+
+
+def test_an_upgrade_loads_modules_that_were_unloaded(root):
+    ctl(root, "driver unload")
+    ctl(root, "driver upgrade 535.261.03")
+    assert (init(root), "535.261.03" in text(root, "/proc/driver/nvidia/version")) == (18, True)
+
+
+@pytest.mark.parametrize("line", ["driver unload", "driver upgrade 550.90.07"])
+def test_modules_that_processes_use_stay(root, line):
+    board.edit(targets.boards(root)[0], 0, lambda gpu: {"process_pid": (4711,)})
+    with pytest.raises(NvsimError, match="in use by process 4711"):
+        ctl(root, line)
+    assert (init(root), text(root, "/sys/module/nvidia/version")) == (0, "550.54.15\n")
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("driver", "'' is not known"), ("driver upgrade", "expected upgrade VERSION"), ("driver unlod", "'unlod'"),
+    ("driver upgrade new", "not a driver version"), ("driver load now", "expected upgrade VERSION"),
+    ("driver upgrade 390.12.34", "older than the catalogue")])
+def test_a_line_that_names_no_driver_is_an_error(line, said):
+    with pytest.raises(NvsimError, match=said):
+        verbs.parse(line.split())
