@@ -1,7 +1,7 @@
 """The figures of the design as ratios: `tox -e bench`.  Nothing here fails on a slow machine.
 
-Each figure stands beside a yardstick taken in the same run.  `--nvml-reference LIB` adds another NVML library, for
-example a mock written in Go, as a yardstick of the first two.
+Each figure stands beside a yardstick taken in the same run.  `--against DIR` adds another libnvidia-ml.so.1, for
+example a mock written in Go, as a yardstick of the first ones.
 """
 
 import argparse
@@ -43,31 +43,47 @@ def show(what: str, value: str, ratio: float | None, aim: str) -> None:
     print(f"{what:52} {value:>12}  {'' if ratio is None else f'{ratio:7.2f} x':>9}  {aim}", flush=True)
 
 
-def bench_nvml(work: Path, reference: str) -> None:
-    """Session and getter of the driver library on 1, 8 and 64 GPUs."""
+def bench_nvml(work: Path, against: str) -> None:
+    """Session and getters of the driver library on 1, 8 and 64 GPUs, and on MIG devices."""
     client = work / "bench_nvml"
     compiler = [sys.executable, "-m", "ziglang", "cc", "-O2"]
-    subprocess.run([*compiler, str(HERE / "bench_nvml.c"), "-ldl", "-o", str(client)], check=True)
-    measured = {count: measure(client, library_of(work, count)) for count in (1, 8, 64)}
-    eight = measured[8]
+    subprocess.run([*compiler, str(HERE / "bench_nvml.c"), "-ldl", "-lpthread", "-o", str(client)], check=True)
+    one, eight, many = (measure(client, library_of(work, count)) for count in (1, 8, 64))
     show("NVML: load, init, count, shutdown (8 GPUs)", f"{eight['session_us']:.0f} us",
          eight["session_us"] / eight["load_us"], "of loading the library alone")
     show("NVML: one getter call", f"{eight['getter_ns']:.1f} ns", eight["getter_ns"] / eight["call_ns"],
          "of an empty call")
-    show("NVML: getter, 64 GPUs against 1", f"{measured[64]['getter_ns']:.1f} ns",
-         measured[64]["getter_ns"] / measured[1]["getter_ns"], "aim 1.0: flat")
-    if reference:
-        other = measure(client, reference)
-        for name in ("session_us", "getter_ns"):
-            show(f"NVML: {name} against {os.path.basename(reference)}", f"{eight[name]:.1f}", eight[name] / other[name],
-                 "aim 0.1")
+    show("NVML: getter, 64 GPUs against 1", f"{many['getter_ns']:.1f} ns", many["getter_ns"] / one["getter_ns"],
+         "aim 1.0: flat")
+    show("NVML: getter, 16 threads at once", f"{eight['threads_ns']:.1f} ns",
+         eight["threads_ns"] / eight["getter_ns"], "processor time of one thread's; aim 1.0: no waiting")
+    bench_mig(client, work)
+    if against:
+        bench_against(eight, measure(client, os.path.join(against, "libnvidia-ml.so.1")))
 
 
-def library_of(work: Path, count: int) -> str:
-    """A driver library that carries `count` GPUs, in a tree that is used in place."""
-    text = f"about: bench\nlayout: ubuntu22.04\ndriver: 550.54.15\ngpus: [{{model: A100-SXM4-40GB, count: {count}}}]\n"
-    root = f"{work}/gpus{count}"
-    machine = build.build(profile.parse(text, "bench"), root, dev_root=root)
+def bench_mig(client: Path, work: Path) -> None:
+    """Seven MIG devices on each of 64 GPUs."""
+    one, many = (measure(client, library_of(work, count, mig_devices=7)) for count in (1, 64))
+    show("NVML: getter, 64 GPUs x 7 MIG devices against 1 x 7", f"{many['mig_ns']:.1f} ns",
+         many["mig_ns"] / one["mig_ns"], "aim 1.0: flat")
+
+
+def bench_against(ours: dict[str, float], other: dict[str, float]) -> None:
+    """The same figures of another library."""
+    for name, what, unit in (("session_us", "load, init, count, shutdown", "us"), ("getter_ns", "getter", "ns"),
+                             ("threads_ns", "getter, 16 threads at once", "ns")):
+        show(f"NVML: {what}, the other: {other[name]:.1f} {unit}", f"{ours[name]:.1f} {unit}", ours[name] / other[name],
+             "of the other; aim 0.1")
+
+
+def library_of(work: Path, count: int, *, mig_devices: int = 0) -> str:
+    """A driver library that carries `count` GPUs, each with as many MIG devices, in a tree that is used in place."""
+    mig = {str(number): ["1g.5gb"] * mig_devices for number in range(count)} if mig_devices else {}
+    host = {"about": "bench", "layout": "ubuntu22.04", "driver": "550.54.15",
+            "gpus": [{"model": "A100-SXM4-40GB", "count": count, **({"mig": mig} if mig else {})}]}
+    root = f"{work}/gpus{count}x{mig_devices}"
+    machine = build.build(profile.of(host, "bench"), root, dev_root=root)
     return root + machine.boards[0]
 
 
@@ -141,11 +157,14 @@ def make_bundle(work: Path, gpus: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nvml-reference", default="", metavar="LIB", help="another libnvidia-ml.so to compare with")
+    parser.add_argument("--against", default="", metavar="DIR", help="folder with another libnvidia-ml.so.1")
+    parser.add_argument("--nvml", action="store_true", help="the figures of the driver library alone")
     options = parser.parse_args()
     with state.workdir("bench") as folder:
         work = Path(folder)
-        bench_nvml(work, options.nvml_reference)
+        bench_nvml(work, options.against)
+        if options.nvml:
+            return 0
         bench_build(work)
         bench_container(work)
     bench_cases()

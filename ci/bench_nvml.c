@@ -3,27 +3,38 @@
  * session_us  dlopen, init, count, shutdown, each time in a process of its own
  * load_us     dlopen alone, likewise
  * getter_ns   nvmlDeviceGetTemperature on the last GPU
- * call_ns     a call through a pointer that returns at once: the floor */
+ * threads_ns  the same from 16 threads at once: processor time over the calls of all of them, which grows with each
+ *             lock and each line of memory that they pass around
+ * call_ns     a call through a pointer that returns at once: the floor
+ * mig_ns      nvmlDeviceGetMemoryInfo on the last MIG device of the last GPU, if it has one */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { SESSIONS = 60, CALLS = 200000, ROUNDS = 20 };
+enum { SESSIONS = 60, CALLS = 200000, ROUNDS = 20, THREADS = 16, MIG_DEVICES = 8 };
 
 typedef int (*void_fn)(void);
 typedef int (*count_fn)(unsigned int *);
 typedef int (*handle_fn)(unsigned int, void **);
 typedef int (*temperature_fn)(void *, int, unsigned int *);
+typedef int (*mig_fn)(void *, unsigned int, void **);
+typedef int (*memory_fn)(void *, unsigned long long *);
+
+static double by(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
 
 static double now(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+    return by(CLOCK_MONOTONIC);
 }
 
 static void *symbol(void *library, const char *name)
@@ -113,6 +124,68 @@ static double per_call(temperature_fn call, void *device)
     return best;
 }
 
+struct asker {
+    temperature_fn call;
+    void *device;
+    pthread_barrier_t *start;
+};
+
+static void *ask(void *given)
+{
+    struct asker *asker = given;
+    unsigned int value;
+    pthread_barrier_wait(asker->start);
+    for (int i = 0; i < CALLS; i++)
+        checked(asker->call(asker->device, 0, &value), "getter");
+    return NULL;
+}
+
+static double per_call_of_threads(temperature_fn call, void *device)
+{
+    double best = 1e18;
+    for (int round = 0; round < ROUNDS / 4; round++) {
+        pthread_t threads[THREADS];
+        pthread_barrier_t start;
+        struct asker asker = {call, device, &start};
+        pthread_barrier_init(&start, NULL, THREADS + 1);
+        for (int i = 0; i < THREADS; i++)
+            checked(pthread_create(&threads[i], NULL, ask, &asker), "pthread_create");
+        double begun = by(CLOCK_PROCESS_CPUTIME_ID);
+        pthread_barrier_wait(&start);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        double took = (by(CLOCK_PROCESS_CPUTIME_ID) - begun) / ((double)CALLS * THREADS);
+        best = took < best ? took : best;
+        pthread_barrier_destroy(&start);
+    }
+    return best;
+}
+
+static double per_memory_call(memory_fn call, void *device)
+{
+    unsigned long long memory[3];
+    double best = 1e18;
+    for (int round = 0; round < ROUNDS; round++) {
+        double start = now();
+        for (int i = 0; i < CALLS; i++)
+            checked(call(device, memory), "nvmlDeviceGetMemoryInfo");
+        double took = (now() - start) / CALLS;
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
+/* The MIG device with the highest number, or NULL; a library may lack the call. */
+static void *last_mig_device(void *library, void *gpu)
+{
+    void *found = NULL, *device;
+    mig_fn by_index = (mig_fn)dlsym(library, "nvmlDeviceGetMigDeviceHandleByIndex");
+    for (unsigned i = 0; by_index && i < MIG_DEVICES; i++)
+        if (!by_index(gpu, i, &device))
+            found = device;
+    return found;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -125,9 +198,12 @@ int main(int argc, char **argv)
     checked(((void_fn)symbol(library, "nvmlInit_v2"))(), "nvmlInit_v2");
     checked(((count_fn)symbol(library, "nvmlDeviceGetCount_v2"))(&count), "nvmlDeviceGetCount_v2");
     checked(((handle_fn)symbol(library, "nvmlDeviceGetHandleByIndex_v2"))(count - 1, &device), "handle");
-    double getter = per_call((temperature_fn)symbol(library, "nvmlDeviceGetTemperature"), device);
-    printf("gpus %u\nsession_us %.2f\nload_us %.2f\ngetter_ns %.2f\ncall_ns %.2f\n", count, sessions / 1e3,
-           loads / 1e3,
-           getter, per_call(nothing, NULL));
+    temperature_fn getter = (temperature_fn)symbol(library, "nvmlDeviceGetTemperature");
+    void *mig = last_mig_device(library, device);
+    printf("gpus %u\nsession_us %.2f\nload_us %.2f\n", count, sessions / 1e3, loads / 1e3);
+    printf("getter_ns %.2f\nthreads_ns %.2f\ncall_ns %.2f\n", per_call(getter, device),
+           per_call_of_threads(getter, device), per_call(nothing, NULL));
+    if (mig)
+        printf("mig_ns %.2f\n", per_memory_call((memory_fn)symbol(library, "nvmlDeviceGetMemoryInfo"), mig));
     return 0;
 }

@@ -50,6 +50,7 @@ class Header:
     nvml_version: str = text(32, "CUDA major and driver version, e.g. 12.550.54.15")
     dev_root: str = text(1024, "folder that holds dev/; / on a machine that has been entered")
     driver_branch: int = u32("first number of the driver's version, e.g. 550")
+    driver_release: int = u32("second number of the driver's version, e.g. 54")
 
 
 HEADER = layout_of(Header)
@@ -72,13 +73,13 @@ class Board:
         """The header of this host.  An empty kernel or NVML version follows from the driver's.
 
         Raises NvsimError for a CUDA version that is not MAJOR.MINOR."""
-        branch = self.driver_version.partition(".")[0]
+        branch, release = (*map(int, re.findall(r"\d+", self.driver_version)[:2]), 0, 0)[:2]
         found = re.fullmatch(r"(\d{1,3})\.(\d)", self.cuda_version)
         if not found:
             raise NvsimError(f"expected a CUDA version such as 12.4, got {self.cuda_version!r}", source="cuda_version")
         return Header(header_size=HEADER.size, gpu_size=RECORD.size, gpu_count=len(self.gpus),
                       driver_loaded=int(self.driver_loaded), driver_version=self.driver_version,
-                      driver_branch=int(branch) if branch.isdecimal() else 0,
+                      driver_branch=branch, driver_release=release,
                       cuda_version=int(found[1]) * 1000 + int(found[2]) * 10, dev_root=self.dev_root,
                       kernel_version=self.kernel_version or self.driver_version,
                       nvml_version=self.nvml_version or f"{found[1]}.{self.driver_version}")

@@ -28,8 +28,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """A GPU of a built host.  `model` is a key of gpus.yaml, `board_index` its place on the board; `mig`: it can do
-    MIG."""
+    """A GPU of a built host.  `model` is a key of gpus.yaml, `board_index` its place on the board."""
 
     index: int
     minor: int
@@ -38,7 +37,7 @@ class Gpu:
     name: str
     model: str
     board_index: int
-    mig: bool
+    mig: bool  # whether driver and board can do MIG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +88,8 @@ def build(profile: Profile, root: str, *, nodes: bool | None = None, dev_root: s
             for op in group:
                 site.run(op)
         machine = _machine(profile, planned, tuple(site.placeholders))
-        gpus = next((op.board.gpus for op in planned if isinstance(op, ops.BoardLibrary)), ())
-        site.finish({posixpath.basename(capabilities.STATE): json.dumps(capabilities.shown(gpus)),
+        shown = capabilities.shown(next((op.board.gpus for op in planned if isinstance(op, ops.BoardLibrary)), ()))
+        site.finish({**({posixpath.basename(capabilities.STATE): json.dumps(shown)} if shown else {}),
                      "machine.json": json.dumps(asdict(machine), indent=1) + "\n"})
     return machine
 

@@ -22,6 +22,25 @@ EPILOG = """examples:
   nvsim run                                      every scenario, in real containers
 """
 
+BUILD = """
+The folder is laid out as the host is: DIR/usr/bin/nvidia-smi, DIR/proc/driver/nvidia, DIR/dev/nvidia0.
+Remove it with rm -r."""
+BUILD_EXAMPLES = """examples:
+  nvsim build h100x8 ./host && nvsim exec ./host -- nvidia-smi -L
+  nvsim build --in-place a100x8 ./host      then, for any program:
+  LD_LIBRARY_PATH=$PWD/host/usr/lib/x86_64-linux-gnu my-exporter
+  nvsim ctl --host ./host set gpu=2 temperature=91
+"""
+EXEC = """
+The program finds the host's driver libraries, /dev/nvidia*, /proc/driver/nvidia and /sys; everything else, the working
+folder included, is that of this machine.  What it writes below /usr, /etc, /run and /dev is gone afterwards.  An
+ordinary user is root on the host.  Exit code: the program's, 125 if the host cannot be entered."""
+EXEC_EXAMPLES = """examples:
+  nvsim exec a100x8 -- nvidia-smi -L
+  nvsim exec --driver 470.256.02 t4x4 -- python -m pytest
+  nvsim exec --in-place h100x8 -- go test ./...     where hosts cannot be entered
+"""
+
 
 class Command(NamedTuple):
     """One sub-command: a line for the list of commands, and what runs it."""
@@ -57,9 +76,10 @@ def _epilog() -> str:
     return "commands (nvsim COMMAND --help tells more):\n" + "\n".join(lines) + "\n\n" + EPILOG
 
 
-def _parser(name: str, usage: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"nvsim {name}", description=COMMANDS[name].about + ".",
-                                   usage=f"nvsim {name} {usage}", allow_abbrev=False)
+def _parser(name: str, usage: str, more: str = "", examples: str = "") -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"nvsim {name}", description=f"{COMMANDS[name].about}.\n{more}".strip(),
+                                   usage=f"nvsim {name} {usage}", allow_abbrev=False, epilog=examples,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def _list(words: list[str]) -> int:
@@ -109,60 +129,76 @@ def _print_table(title: str, rows: list[tuple[str, str]]) -> None:
 
 
 def _build(words: list[str]) -> int:
-    parser = _parser("build", "[--in-place] PROFILE DIR")
+    parser = _parser("build", "[--in-place] [--driver VERSION] PROFILE DIR", BUILD, BUILD_EXAMPLES)
     parser.add_argument("--in-place", action="store_true",
                         help="for programs that open the tree where it lies, without entering it: the driver library "
                              "looks for its device nodes below DIR instead of /dev")
+    parser.add_argument("--driver", metavar="VERSION", help="another driver than the profile's, such as 535.261.03")
     parser.add_argument("profile", metavar="PROFILE", help="name of a profile (nvsim list profiles), or a YAML file")
     parser.add_argument("root", metavar="DIR", help="an empty folder, or one that does not exist yet")
     options = parser.parse_args(words)
     from nvsim import build, profile
 
     root = os.path.abspath(options.root)
-    machine = build.build(profile.load(options.profile), root, dev_root=root if options.in_place else "/")
+    changes = {"driver": options.driver} if options.driver else {}
+    machine = build.build(profile.changed(options.profile, changes), root, dev_root=root if options.in_place else "/")
     print(f"{root}: {machine.profile}, {len(machine.gpus)} GPUs, driver {machine.driver or 'none'}")
     if machine.placeholders:
         print(f"{len(machine.placeholders)} device nodes are placeholder files: making nodes needs root",
               file=sys.stderr)
+    if not options.in_place:
+        print(f"run programs on it: nvsim exec {options.root} -- CMD…", file=sys.stderr)
+    elif machine.boards:
+        print(f"use it: LD_LIBRARY_PATH={root}{os.path.dirname(machine.boards[0])} CMD…", file=sys.stderr)
     return 0
 
 
 def _exec(words: list[str]) -> int:
-    parser = _parser("exec", "[--cgroup VERSION] PROFILE -- CMD…")
+    parser = _parser("exec", "[--in-place] [--driver VERSION] [--cgroup VERSION] PROFILE -- CMD…", EXEC, EXEC_EXAMPLES)
     _add_host(parser)
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD…", help="the program and its arguments")
     options = parser.parse_args(words)
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv:
         parser.error("no program given: nvsim exec PROFILE -- CMD…")
-    return _on_host(options.profile, argv, options.cgroup)
+    return _on_host(options, argv)
 
 
 def _shell(words: list[str]) -> int:
-    parser = _parser("shell", "[--cgroup VERSION] PROFILE")
+    parser = _parser("shell", "[--in-place] [--driver VERSION] [--cgroup VERSION] PROFILE", EXEC)
     _add_host(parser)
     options = parser.parse_args(words)
     print(f"nvsim: on {options.profile}; leave with exit or Ctrl-D", file=sys.stderr)
-    return _on_host(options.profile, [os.environ.get("SHELL", "/bin/sh")], options.cgroup)
+    return _on_host(options, [os.environ.get("SHELL", "/bin/sh")])
 
 
 def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--in-place", action="store_true",
+                        help="where hosts cannot be entered: the program finds the host's driver and nvidia-smi, but "
+                             "/dev, /proc and /sys are those of this machine")
+    parser.add_argument("--driver", metavar="VERSION", help="another driver than the profile's, such as 535.261.03")
     parser.add_argument("--cgroup", choices=("host", "v1", "v2"), default="host",
                         help="which control groups the host shows; v1 also hides the cgroup2 part of a hybrid host")
     parser.add_argument("profile", metavar="PROFILE",
-                        help="name of a profile, a YAML file, or a folder made by nvsim build")
+                        help="name of a profile (nvsim list profiles), a YAML file, or a folder made by nvsim build")
 
 
-def _on_host(name: str, argv: list[str], cgroup: str) -> int:
+def _on_host(options: argparse.Namespace, argv: list[str]) -> int:
     """Builds the host if it is not a built one, and runs a program on it; nothing stays behind."""
     from nvsim import build, machine, profile, state
 
-    if os.path.isdir(name):
-        return machine.execute(name, argv, cgroup=cgroup)  # type: ignore[arg-type]  # argparse checked the choice
-    wanted = profile.load(name)
+    if os.path.isdir(options.profile):
+        if options.in_place or options.driver:
+            raise NvsimError("a built host cannot be changed", source=options.profile,
+                             hint="give --in-place and --driver to nvsim build")
+        return machine.execute(options.profile, argv, cgroup=options.cgroup)
+    wanted = profile.changed(options.profile, {"driver": options.driver} if options.driver else {})
     with state.workdir("host") as folder:
-        build.build(wanted, f"{folder}/root")
-        return machine.execute(f"{folder}/root", argv, cgroup=cgroup)  # type: ignore[arg-type]
+        root = f"{folder}/root"
+        built = build.build(wanted, root, dev_root=root if options.in_place else "/")
+        if not options.in_place:
+            return machine.execute(root, argv, cgroup=options.cgroup)
+        return machine.execute_in_place(root, os.path.dirname(built.boards[0]) if built.boards else "", argv)
 
 
 def _ctl(words: list[str]) -> int:

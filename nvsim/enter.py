@@ -1,7 +1,8 @@
 """Process 1 of a machine: lays a built host over the real one in namespaces of its own, then serves or runs a command.
 
 Executed as a script, `python3 -IS enter.py OPTIONS`, OPTIONS being JSON: `root` (a built host), `cgroup` ("host", "v1",
-"v2"), `lowlevel` (wrapper per low-level runtime: name → launcher text), `argv` (empty: serve until stdin ends), `cwd`.
+"v2"), `lowlevel` (wrapper per low-level runtime: name → launcher text), `argv` (empty: serve until stdin ends), `cwd`,
+`hint` (what to do where namespaces cannot be made).
 Everything lives in one mount and one PID namespace.  When process 1 ends, by whatever cause, the kernel ends every
 other process of the machine and drops every mount; nothing of it was ever visible outside.
 
@@ -14,6 +15,7 @@ What is laid where (measured on Linux 6.1 and 6.18):
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -44,7 +46,8 @@ def main(argv: list[str]) -> int:
         _namespaces()
         child = os.fork()
     except OSError as e:
-        return _failed(serving, f"cannot make namespaces: {e}")
+        limit = " (a limit in /proc/sys/user)" if e.errno == errno.ENOSPC else ""
+        return _failed(options, f"cannot make namespaces: {e.strerror}{limit}")
     if child == 0:
         os._exit(_process_1(options, serving))
     if serving:
@@ -71,15 +74,19 @@ def _process_1(options: "dict[str, Any]", serving: bool) -> int:
     try:
         Layers(options["root"]).lay(options["cgroup"], options["lowlevel"])
     except OSError as e:
-        return _failed(serving, f"cannot lay the host over this machine: {e.strerror}: {e.filename}")
+        return _failed(options, f"cannot lay the host over this machine: {e.strerror}: {e.filename}")
     if serving:
         print("ready", flush=True)
         return _serve()
     return _run(options["argv"], options["cwd"])
 
 
-def _failed(serving: bool, text: str) -> int:
-    print(f"error {text}" if serving else f"nvsim: {text}", file=sys.stdout if serving else sys.stderr, flush=True)
+def _failed(options: "dict[str, Any]", text: str) -> int:
+    """Says so to the creator, or to the user of the command that does not start."""
+    if options["argv"]:
+        print(f"nvsim: {text}\n  hint: {options['hint']}", file=sys.stderr, flush=True)
+    else:
+        print(f"error {text}", flush=True)
     return 125
 
 

@@ -13,11 +13,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from nvsim import board, build, ctl, document, profile, state
+from nvsim import board, build, profile, state
 from nvsim.errors import NvsimError
-from nvsim.machine import Machine
-
-PROGRAMS = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
+from nvsim.machine import Machine, in_place
 
 
 class RunsInPlace(UserWarning):
@@ -34,7 +32,7 @@ class GpuHost:
 
     def __init__(self, wanted: str | Mapping[str, Any], /, *, entered: bool | None = None, **changes: Any) -> None:
         """Raises NvsimError for what is no profile."""
-        self._profile = _profile(wanted, changes)
+        self._profile = profile.changed(wanted, changes)
         self._wish = entered
         self._stack = contextlib.ExitStack()
         self._machine: Machine | None = None
@@ -95,10 +93,7 @@ class GpuHost:
         """This process's environment with the host's programs on PATH and its driver on LD_LIBRARY_PATH: for programs
         that a test starts itself, outside the host."""
         self._described()
-        libraries = os.pathsep.join(filter(None, (self._in_place, os.environ.get("LD_LIBRARY_PATH", ""))))
-        programs = [self.root + folder for folder in PROGRAMS if os.path.isdir(self.root + folder)]
-        return {**os.environ, "LD_LIBRARY_PATH": libraries,
-                "PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)])}
+        return in_place(self.root, self._in_place)
 
     @property
     def entered(self) -> bool:
@@ -124,11 +119,16 @@ class GpuHost:
         return subprocess.Popen(self._found(argv), **{"text": True, "env": self.env, **options})
 
     def set(self, gpu: int | str = "all", **values: int | str | None) -> None:
-        """Changes values that every program sees at once: host.set(gpu=2, temperature=91, memory_used="10GiB").
+        """Changes values that every program sees at once: host.set(gpu=2, temperature=91, memory_used=10 * 2**30).
 
-        None: the board does not have that.  Raises NvsimError; `nvsim ctl set --help` lists the names."""
-        words = [f"{name}={'none' if value is None else value}" for name, value in values.items()]
-        ctl.set_values(self.root, [f"gpu={gpu}", *words])
+        `gpu` is an index, a UUID, a PCI address or "all"; None: the board does not have that.  `nvsim ctl set --help`
+        lists the names.  Raises NvsimError for another name, a value that does not fit, or a GPU that is not there."""
+        places = [found.board_index for found in self.gpus if gpu in ("all", found.index, found.uuid, found.bus_id)]
+        if not places:
+            raise NvsimError(f"no GPU {gpu!r}", source=self._profile.name, hint=f"all, or 0 to {len(self.gpus) - 1}")
+        for path in self._described().boards:
+            for place in places:
+                board.update(f"{self.root}{path}", place, **values)
         self._mirror()
 
     def ctl(self, *words: str) -> str:
@@ -175,7 +175,7 @@ class GpuHost:
                 raise
             self._wish = False
             warnings.warn(f"{self._profile.name}: programs run in place, with /dev, /proc and /sys of this machine: "
-                          f"{e.message}", RunsInPlace, stacklevel=4)
+                          f"{e.message}", RunsInPlace, stacklevel=3)
         return self._machine
 
     def _mirror(self) -> None:
@@ -189,20 +189,6 @@ class GpuHost:
                 shutil.copyfile(source, target)
                 os.symlink(name, f"{self._in_place}/{name.partition('.so')[0]}.so.1")
             board.follow(target, source, dev_root=self._in_place)
-
-
-def _profile(wanted: str | Mapping[str, Any], changes: Mapping[str, Any]) -> profile.Profile:
-    if isinstance(wanted, Mapping):
-        return profile.of({**wanted, **changes}, "gpu_host")
-    found = profile.load(wanted)
-    if not changes:
-        return found
-    if wanted in profile.names():
-        return profile.of({"profile": wanted, **changes}, "gpu_host")
-    with open(wanted, "rb") as f:
-        keys = document.read(f.read(), wanted)
-    assert isinstance(keys, dict), "it was loaded before"
-    return profile.of({**keys, **changes}, wanted, name=found.name)
 
 
 def _mirror_nodes(source: str, target: str) -> None:

@@ -6,11 +6,17 @@ read-only, and the machine's own /dev.  A container has a /dev of its own and ke
 """
 
 import contextlib
+import fcntl
+import json
 import os
 import signal
+import time
 
 from nvsim import capabilities
 from nvsim import syscalls as sc
+
+LOCK = ".nvsim/kernel"  # held, shared, by the process of each machine on this tree
+PATIENCE_S = 2.0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,14 +29,55 @@ def start(root: str, host: "dict[str, Any]") -> None:
     if not library or not any(gpu["mig"] for gpu in host["gpus"]):
         return
     changes = sc.watch_writes(f"{root}{library}")
+    lock = os.open(f"{root}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(lock, fcntl.LOCK_SH)
     if os.fork():
         os.close(changes)
+        os.close(lock)  # the child's copy keeps the lock
         return
     _detach()
     try:
         _follow(root, f"{root}{library}", changes, host)
     finally:
         os._exit(1)
+
+
+def follow(root: str) -> None:
+    """Returns when a built host shows the instances on its board: a machine's process sees to it, or else this call.
+
+    Raises NvsimError if the tree cannot be changed."""
+    from nvsim import board
+    from nvsim.errors import NvsimError
+
+    try:
+        with open(f"{root}/.nvsim/machine.json", encoding="utf-8") as f:
+            host = json.load(f)
+        library = next((path for path in host["boards"] if "/libnvidia-ml.so" in path), "")
+        after = capabilities.shown(board.read(f"{root}{library}").gpus) if library else {}
+        end = time.monotonic() + PATIENCE_S
+        while _followed(root) and capabilities.state(root) != after and time.monotonic() < end:
+            time.sleep(0.002)
+        if capabilities.state(root) == after:
+            return
+        capabilities.follow_tree(root, after, major=caps_major(host), devs=devs(host),
+                                 placeholders=bool(host["placeholders"]))
+    except OSError as e:
+        raise NvsimError(f"cannot show the MIG instances: {e.strerror}", source=e.filename or root) from e
+
+
+def _followed(root: str) -> bool:
+    """Whether a machine runs on this tree."""
+    try:
+        lock = os.open(f"{root}/{LOCK}", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def caps_major(host: "dict[str, Any]") -> int:

@@ -17,6 +17,7 @@ from nvsim.errors import NvsimError
 from nvsim.native import compile as native
 
 Cgroup = Literal["host", "v1", "v2"]
+NEEDS = "entering a host needs CAP_SYS_ADMIN, or a kernel that lets ordinary users make namespaces"
 HERE = os.path.dirname(os.path.realpath(__file__))
 LOW_LEVEL = ("runc", "crun")
 
@@ -29,7 +30,8 @@ def _options(root: str, cgroup: Cgroup, argv: Sequence[str], cwd: str) -> str:
     wrapper = (f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {os.path.dirname(HERE)!r})\n"
                f"from nvsim.lowlevel import main\nsys.exit(main(sys.argv, '@REAL@', {hook!r}))\n")
     return json.dumps({"root": os.path.realpath(root), "cgroup": cgroup, "argv": list(argv), "cwd": cwd,
-                       "lowlevel": dict.fromkeys(LOW_LEVEL, wrapper)})
+                       "lowlevel": dict.fromkeys(LOW_LEVEL, wrapper),
+                       "hint": f"{NEEDS}; without: nvsim exec --in-place"})
 
 
 def _enter(options: str) -> list[str]:
@@ -42,12 +44,38 @@ def execute(root: str, argv: Sequence[str], *, cgroup: Cgroup = "host", cwd: str
 
     Raises NvsimError if `root` is not a built host."""
     options = _options(root, cgroup, argv, cwd or os.getcwd())
-    command = subprocess.Popen(_enter(options), env=dict(os.environ if env is None else env))
+    return _wait(subprocess.Popen(_enter(options), env=dict(os.environ if env is None else env)))
+
+
+def _wait(command: "subprocess.Popen[bytes]") -> int:
     while True:
         try:
             return command.wait()
         except KeyboardInterrupt:  # the program got the signal too, and decides
             continue
+
+
+def execute_in_place(root: str, libdir: str, argv: Sequence[str]) -> int:
+    """Runs a program on this machine that finds the driver of a host that was built for use in place.
+
+    `libdir` is where the driver libraries are on the host.  Exit code as of `execute`."""
+    env = in_place(root, root + libdir)
+    try:
+        command = subprocess.Popen([shutil.which(argv[0], path=env["PATH"]) or argv[0], *argv[1:]], env=env)
+    except OSError as e:
+        print(f"nvsim: cannot run {argv[0]}: {e.strerror}", file=sys.stderr)
+        return 127 if isinstance(e, FileNotFoundError) else 126
+    code = _wait(command)
+    return code if code >= 0 else 128 - code
+
+
+def in_place(root: str, libraries: str) -> dict[str, str]:
+    """This process's environment, with the programs of a built host first on PATH and a folder of its driver libraries
+    first on LD_LIBRARY_PATH: for programs that use the host without entering it."""
+    folders = [root + folder for folder in ("/usr/bin", "/usr/sbin") if os.path.isdir(root + folder)]
+    before = os.environ.get("LD_LIBRARY_PATH", "")
+    return {**os.environ, "PATH": os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)]),
+            "LD_LIBRARY_PATH": os.pathsep.join(filter(None, (libraries, before)))}
 
 
 class Machine:
@@ -76,7 +104,7 @@ class Machine:
         if "ready" not in said:
             self.close()
             raise NvsimError(said.get("error", "the machine ended while it was being set up"), source=self.root,
-                             hint="entering a host needs root, or a kernel that allows user namespaces")
+                             hint=NEEDS)
         self.pid = int(said["pid"])
         return self
 

@@ -19,7 +19,7 @@ from nvsim.errors import NvsimError
 CATALOG = Path(__file__).resolve().parent / "catalog" / "mig.yaml"
 HOPPER = 9
 ENGINES = ("decoders", "encoders", "jpeg", "ofa")
-MIG_CONFIG_CHANGE = 256  # nvmlEventMigConfigChange
+CONFIG_CHANGE = 256  # nvmlEventMigConfigChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +283,13 @@ def switch(gpu: Gpu, mode: int) -> dict[str, Any]:
         raise NvsimError("In use by another client", source=gpu.uuid,
                          hint="end its processes" if busy else "destroy its instances first: nvsim ctl mig destroy GPU")
     return {"mig_pending": mode} | ({} if busy else {"mig_mode": mode})
+
+
+def reset(gpu: Gpu) -> dict[str, Any]:
+    """The fields after a reset: the pending mode is in force, and no instance survives."""
+    if gpu.mig_mode is None:
+        return {}
+    return {"mig_mode": gpu.mig_pending, "gi_size": (), "ci_size": (), "ci_uuid": ()}
 
 
 def device_uuid(gpu_uuid: str, instance_id: int, compute_id: int, profile_id: int, compute_profile: int,

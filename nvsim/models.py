@@ -92,8 +92,8 @@ def board_gpu(model_key: str, *, index: int, minor: int, uuid: str, bus_id: str,
              "pcie_switch": pcie_switch, "host_bridge": index if host_bridge is None else host_bridge,
              "module_id": index + 1, "serial": serial if m["serial"] else "", "pdi": _pdi(uuid)}
     return Gpu(**_identity(m, driver_branch), **_mig(m, driver_branch), **_pci(m, bus_id), **_memory(m), **_clocks(m),
-               **_power(m, index), **_thermal(m, index), **_errors(m), **_links(m), **settings_of(m),
-               **model_details.details(m), **place)
+               **_power(m, index), **_thermal(m, index), **_errors(m), **_links(m), **model_details.details(m),
+               **settings_of(m), **place)
 
 
 def cpu_words(cpus: str) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from nvsim import catalogue, ldcache
 from nvsim.board import Board
+from nvsim.native import branches
 from nvsim.ops import Artifact, BoardLibrary, Dir, File, Library, Op, Socket, Symlink
 from nvsim.plan_host import Host
 
@@ -40,6 +41,8 @@ def _libraries(host: Host, arch: str, libdir: str) -> list[Op]:
             folder = folder.replace(host.layout.path("<libdir>"), host.layout.path(f"<{libdir}>"))
         path = f"{folder}/{library.file}"
         part = BOARDS.get(library.file.removesuffix(f".{version}")) if arch == host.layout.arch else None
+        if part == "libnvidia-ml.so":
+            part = branches.library(branches.variant_of(version))
         ops.append(BoardLibrary(path=path, artifact=part, arch=arch, soname=library.soname, board=board(host)) if part
                    else Library(path=path, arch=arch, soname=library.soname, needed=library.needed,
                                 exports=library.exports, abi=library.abi))

@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
@@ -106,6 +107,22 @@ def load(name_or_path: str) -> Profile:
     except (OSError, ValueError) as e:
         raise NvsimError(getattr(e, "strerror", None) or str(e), source=name_or_path) from e
     return parse(text, name_or_path)
+
+
+def changed(wanted: str | Mapping[str, Any], changes: Mapping[str, Any]) -> Profile:
+    """A profile, by name, from a file, or from keys and values, in which other keys and values replace its own.
+
+    Raises NvsimError as `load` and `of` do."""
+    if isinstance(wanted, Mapping):
+        return of({**wanted, **changes}, "profile")
+    found = load(wanted)
+    if not changes:
+        return found
+    if wanted in names():
+        return of({"profile": wanted, **changes}, f"profile {wanted}")
+    keys = document.read(Path(wanted).read_bytes(), wanted)
+    assert isinstance(keys, dict), "it was loaded before"
+    return of({**keys, **changes}, wanted, name=found.name)
 
 
 def _nearest(name: str) -> str:

@@ -79,10 +79,11 @@ def _slices(value: object, source: str, profile: mig.Profile) -> int:
 
 
 def fields(gpu: Gpu, wanted: Sequence[Wanted], driver_version: str, source: str) -> dict[str, Any]:
-    """The record's fields with these instances, made in the order of the profile, or else the largest first.
+    """The record's fields with these instances, made in the order of the profile, or else those with a place first,
+    then the largest.
 
     Raises NvsimError if they do not fit together, or the driver has no MIG on this GPU."""
-    by_size = sorted(wanted, key=lambda w: -int(w.profile.partition("g")[0]))
+    by_size = sorted(wanted, key=lambda w: (w.start < 0, -int(w.profile.partition("g")[0])))
     try:
         return _made(gpu, wanted, driver_version)
     except NvsimError as e:

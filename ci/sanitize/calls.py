@@ -19,6 +19,8 @@ SIZES = {
     ("nvmlDeviceGetNvLinkRemotePciInfo", "pci"): 36,
     ("nvmlEventSetWait", "data"): 24,
 }
+# The caller of these has room for all that a GPU may have, 8, and the count only says how many there are.
+WHOLE_LISTS = re.compile(r"nvml(Device|GpuInstance)Get(GpuInstances|ComputeInstances|\w+PossiblePlacements\w*)$")
 LIVE = {"nvmlDevice_t": "DEVICE", "nvmlEventSet_t": "EVENT_SET", "nvmlGpuInstance_t": "GPU_INSTANCE",
         "nvmlComputeInstance_t": "COMPUTE_INSTANCE"}
 LIFE = re.compile(r"nvmlInit|nvmlShutdown")
@@ -68,7 +70,7 @@ def _arguments(f: generate.Function, types: dict[str, Any]) -> list[Argument]:
     """What each argument is, by its type and, for counts and time-outs, by its name."""
     constant = [p.strip().startswith("const") for p in f.params.split(",")]
     parameters = list(zip(generate._params(f.params), constant, strict=False))
-    counted = any(_is_count(type_, name) for (type_, name), _ in parameters)
+    counted = any(_is_count(type_, name) for (type_, name), _ in parameters) and not WHOLE_LISTS.match(f.name)
     return [_argument(f, type_, name, const, counted, types) for (type_, name), const in parameters]
 
 
@@ -82,11 +84,11 @@ def _argument(f: generate.Function, type_: str, name: str, const: bool, counted:
     if not type_.endswith("*"):
         kind = "LENGTH" if _is_count(type_, name) else "TIMEOUT" if "timeout" in name.lower() else "NUMBER"
         return Argument(kind=kind, size=f"sizeof({type_})")
-    if _is_count(type_, name):
+    if _is_count(type_, name) and counted:
         return Argument(kind="COUNT", size=f"sizeof({pointee})")
     if type_ == "char *" and const:
         return Argument(kind="TEXT")
-    size = SIZES.get((f.name, name)) or f"sizeof({pointee})"
+    size = SIZES.get((f.name, name)) or f"{'8 * ' if WHOLE_LISTS.match(f.name) else ''}sizeof({pointee})"
     versions = _versions(pointee, types)
     if versions:
         return Argument(kind="VERSIONED", size=size, versions=versions, any_bytes=_plain(pointee, types))

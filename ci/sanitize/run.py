@@ -22,11 +22,23 @@ from pathlib import Path
 
 from calls import table
 
-from nvsim import board, models, state
+from nvsim import board, build, profile, state
 from nvsim.native.compile import HERE as NATIVE
+from nvsim.native.compile import TARGETS
 
 HERE = Path(__file__).parent
-MODELS = ("A100-SXM4-40GB", "T4", "RTX 4060 Ti", "H100 80GB HBM3", "ORIN-IGPU")
+# Generations that differ in what they support, and GPUs with and without MIG devices.
+HOST = """
+about: a host of everything
+layout: ubuntu22.04
+driver: 550.54.15
+gpus:
+  - {model: A100-SXM4-40GB, count: 2, mig: {0: [3g.20gb, 2g.10gb, 1g.5gb]}}
+  - {model: H100-SXM5-80GB, mig: {0: [1g.10gb, 1g.10gb+me]}}
+  - {model: T4}
+  - {model: V100-SXM2-16GB}
+  - {model: RTX-4060-Ti-8GB}
+"""
 PATIENCE_S = 1800
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-w", "-fno-omit-frame-pointer", "-pthread", "-I", str(NATIVE),
          "-I", str(HERE))
@@ -61,10 +73,11 @@ class Build:
 
 
 def compiled(folder: Path, sanitizer: str) -> Build:
-    """The library with a host of five models, and the client, under a sanitizer."""
+    """The library with the board of HOST, and the client, under a sanitizer."""
     folder.mkdir()
     library = folder / "libnvidia-ml.so.1"
-    sources = sorted(map(str, (NATIVE / "nvml").glob("*.c")))
+    target = next(t for t in TARGETS if t.name == "libnvidia-ml.so")
+    sources = sorted(str(path) for pattern in target.sources for path in NATIVE.glob(pattern))
     compiler = ["gcc", *FLAGS, *BUILDS[sanitizer]]
     subprocess.run([*compiler, "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-Wl,-z,now", *sources,
                     "-ldl", "-o", str(library)], check=True)
@@ -81,15 +94,10 @@ def _exported(library: Path) -> set[str]:
 
 
 def _furnish(folder: Path, library: Path) -> int:
-    """Gives the library a board and device nodes; where its board lies."""
-    gpus = tuple(models.board_gpu(model, index=i, minor=i, uuid=f"GPU-00000000-0000-0000-0000-{i:012x}",
-                                  bus_id=f"0000:{i + 1:02x}:00.0", serial=f"16500000000{i:02}")
-                 for i, model in enumerate(MODELS))
-    board.write(str(library), board.Board(driver_version="550.54.15", cuda_version="12.4", dev_root=str(folder),
-                                          gpus=gpus))
-    (folder / "dev").mkdir()
-    for name in ("nvidiactl", *(f"nvidia{i}" for i in range(len(gpus)))):
-        (folder / "dev" / name).touch()
+    """Gives the library the board of HOST, with its device nodes beside it; where the board lies in the file."""
+    root = str(folder / "host")
+    machine = build.build(profile.parse(HOST, "sanitize"), root, nodes=False, dev_root=root)
+    board.write(str(library), board.read(root + machine.boards[0]))
     with board._opened(str(library), write=False) as (_, start):
         return start
 
@@ -117,8 +125,9 @@ def _written(library: str) -> Iterator[None]:
     done = threading.Event()
 
     def write() -> None:
+        gpus = len(board.read(library).gpus)
         for number in itertools.takewhile(lambda _: not done.is_set(), itertools.count()):
-            gpu = number % len(MODELS)
+            gpu = number % gpus
             board.update(library, gpu, temperature=30 + number % 60, utilization_gpu=number % 100)
             board.push_event(library, gpu, 8, 13)
 

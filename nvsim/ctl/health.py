@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from nvsim import kernel, mig
 from nvsim.board_gpu import Gpu
 from nvsim.ctl import config_space, memory_errors, processes
 from nvsim.ctl.targets import Target, targets
@@ -36,7 +37,9 @@ class Restore:
         for one in found:
             if one.gpu.fault == LOST and not self.power:
                 raise NvsimError("a lost GPU cannot be reset", source=one.name, hint="nvsim ctl recover")
-        return [_restore(one) for one in found]
+        said = [_restore(one) for one in found]
+        kernel.follow(root)
+        return said
 
 
 def parse_lose(words: Words) -> Lose:
@@ -74,7 +77,7 @@ def restored(gpu: Gpu) -> dict[str, Any]:
     """The record after a reset: no process, volatile counters at 0, pending modes in force, rows remapped, links up."""
     values: dict[str, Any] = {"fault": 0, **processes.without(gpu, lambda _: True)}
     values |= {name: 0 for name in memory_errors.COUNTERS if "volatile" in name}
-    values |= {"ecc_mode": gpu.ecc_pending, "mig_mode": gpu.mig_pending}
+    values |= {"ecc_mode": gpu.ecc_pending, **mig.reset(gpu)}
     for name in ("remapped_pending", "retired_pages_pending"):
         if getattr(gpu, name) is not None:
             values[name] = 0

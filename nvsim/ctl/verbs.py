@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nvsim.ctl import driver, health, links, reload, values, xid
+from nvsim.ctl import driver, health, links, mig, reload, values, xid
 from nvsim.ctl.words import Words, chosen, split
 
 
@@ -47,6 +47,14 @@ VERBS = {
                   parse=health.parse_reset, keys=GPU, examples={"reset gpu=0": "after Xid 119, say"}),
     "recover": Verb(about="brings a GPU back as a reboot does, also a lost one", usage="gpu=N",
                     parse=health.parse_recover, keys=GPU, examples={"recover gpu=all": "all is well again"}),
+    "mig": Verb(about="MIG mode and instances, by the driver's rules",
+                usage="enable|disable|create|destroy|list [GPU] [PROFILE[:START] … [-C]] [GI[/CI]]", parse=mig.parse,
+                keys=GPU,
+                examples={"mig enable 0": "MIG mode, at once if the GPU is idle",
+                          "mig create 0 4g.20gb 1g.5gb:6 -C": "GPU instances, each with one compute instance",
+                          "mig create 0 1/1c.4g.20gb": "a compute instance in GPU instance 1",
+                          "mig destroy 0 1/0": "a compute instance", "mig destroy 0": "all instances of a GPU",
+                          "mig list": "what there is"}),
     "nvlink": Verb(about="takes NVLinks down and brings them up", usage="gpu=N [link=N] up|down", parse=links.parse,
                    keys={**GPU, "link": "number of the link; default: all of them"},
                    examples={"nvlink gpu=0 link=3 down": "one link", "nvlink gpu=0 up": "all of its links"}),

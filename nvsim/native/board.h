@@ -297,6 +297,7 @@ struct nvsim_header {
     char nvml_version[32]; /* CUDA major and driver version, e.g. 12.550.54.15 */
     char dev_root[1024]; /* folder that holds dev/; / on a machine that has been entered */
     uint32_t driver_branch; /* first number of the driver's version, e.g. 550 */
+    uint32_t driver_release; /* second number of the driver's version, e.g. 54 */
 } __attribute__((aligned(8)));
 
 /* A GPU, twice: copies[generation & 1] counts. */

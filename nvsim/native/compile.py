@@ -2,6 +2,7 @@
 
 Results lie in nvsim/native/out/ARCH/ and travel in the wheel.  Dynamic parts link against glibc 2.17 symbols, so that
 they run in any container image of the last decade; the probe is static, so that it runs in an image without a libc.
+libnvidia-ml.so is compiled once and linked for every driver branch: what it exports and needs differs.
 """
 
 import os
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nvsim.errors import NvsimError
+from nvsim.native import branches
 
 HERE = Path(__file__).resolve().parent
 FLAGS = ("-std=c11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-fno-sanitize=all", "-I", str(HERE))
@@ -18,26 +20,40 @@ FLAGS = ("-std=c11", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One file to compile: `sources` are globs below this folder, `triple` is zig's without the architecture."""
+    """One file to make: `sources` are globs below this folder, `triple` is zig's without the architecture.
+
+    `object` is another target that is linked into it; `variant` one of nvsim.native.branches, whose functions it
+    exports; `part` what it is a variant of."""
 
     name: str
     sources: tuple[str, ...]
     triple: str
     flags: tuple[str, ...] = ()
+    object: str = ""
+    variant: str = ""
+    part: str = ""
+
+
+GLIBC = "linux-gnu.2.17"
+LIBRARY = ("-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-z,now", "-s")
+
+
+def _nvml(variant: str) -> Target:
+    """libnvidia-ml.so as a branch has it.  The real ones need libm since 525 and librt since 535."""
+    branch, _ = branches.branch_of(variant)
+    needs = tuple(flag for flag, since in (("-DNEEDS_LIBM", 525), ("-DNEEDS_LIBRT", 535)) if branch >= since)
+    return Target(name=branches.library(variant), sources=("nvml_needs.c",), triple=GLIBC, object="libnvidia-ml.o",
+                  variant=variant, part="libnvidia-ml.so",
+                  flags=(*LIBRARY, "-Wl,-soname,libnvidia-ml.so.1", *needs, "-lpthread", "-ldl", "-lm", "-lrt"))
 
 
 TARGETS = (
-    Target(
-        name="libnvidia-ml.so",
-        sources=("nvml/*.c", "board/*.c"),
-        triple="linux-gnu.2.17",
-        flags=("-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname,libnvidia-ml.so.1", "-Wl,-z,now", "-s",
-               "-Wl,--version-script=" + str(HERE / "nvml" / "exports.map"), "-lpthread", "-ldl"),
-    ),
-    Target(name="nvidia-smi", sources=("smi/*.c",), triple="linux-gnu.2.17", flags=("-ldl", "-s")),
+    Target(name="libnvidia-ml.o", sources=("nvml/*.c", "board/*.c"), triple=GLIBC, part="libnvidia-ml.so",
+           flags=("-r", "-fPIC", "-fvisibility=hidden")),
+    *(_nvml(variant) for variant in reversed(branches.VARIANTS)),
+    Target(name="nvidia-smi", sources=("smi/*.c",), triple=GLIBC, flags=("-ldl", "-s")),
     Target(name="nvsim-probe", sources=("probe/*.c",), triple="linux-musl", flags=("-static", "-s")),
-    Target(name="nvsim-probe-dl", sources=("probe_dl.c", "probe/json.c"), triple="linux-gnu.2.17",
-           flags=("-ldl", "-s")),
+    Target(name="nvsim-probe-dl", sources=("probe_dl.c", "probe/json.c"), triple=GLIBC, flags=("-ldl", "-s")),
     Target(name="nvsim-kernel", sources=("kernel.c",), triple="linux-musl", flags=("-static", "-s")),
 )
 ARCHITECTURES = ("x86_64",)
@@ -55,25 +71,31 @@ def artifact(name: str, arch: str = "x86_64") -> str:
 
 
 def compile_all(*names: str) -> list[str]:
-    """Compiles the named targets (default: all) for each architecture; the paths of the results.
+    """Compiles the named targets with their variants (default: all) for each architecture; the paths of the results,
+    without those that only others are linked from.
 
     A target whose result is newer than every source is left alone.  Raises NvsimError with the compiler's words."""
-    targets = [t for t in TARGETS if not names or t.name in names]
-    return [_compile(target, arch) for arch in ARCHITECTURES for target in targets]
+    targets = [t for t in TARGETS if not names or t.name in names or t.part in names]
+    newest = _newest_source()
+    made = [(target, _compile(target, arch, newest)) for arch in ARCHITECTURES for target in targets]
+    return [path for target, path in made if not target.name.endswith(".o")]
 
 
-def _compile(target: Target, arch: str) -> str:
+def _compile(target: Target, arch: str, newest_source: float) -> str:
     out = HERE / "out" / arch / target.name
     sources = sorted(str(p) for glob in target.sources for p in HERE.glob(glob))
     if not sources:
         raise NvsimError(f"no source for {target.name}", source=str(HERE))
-    if out.exists() and out.stat().st_mtime > _newest_source():
+    if out.exists() and out.stat().st_mtime > newest_source:
         return str(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_name(f".{out.name}.{os.getpid()}")
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-{target.triple}", *FLAGS, *sources,
-               *target.flags, "-o", str(fresh)]
+    objects = [str(out.with_name(target.object))] if target.object else []
+    script = fresh.with_name(f"{fresh.name}.map")
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", f"{arch}-{target.triple}", *FLAGS, *sources, *objects,
+               *target.flags, *_exporting(target, script), "-o", str(fresh)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    script.unlink(missing_ok=True)
     if done.returncode:
         fresh.unlink(missing_ok=True)
         raise NvsimError(f"compiling {target.name} failed:\n{done.stderr}", source=sources[0],
@@ -82,9 +104,21 @@ def _compile(target: Target, arch: str) -> str:
     return str(out)
 
 
+def _exporting(target: Target, script: Path) -> list[str]:
+    """Writes the version script of a variant; the flag that names it."""
+    if not target.variant:
+        return []
+    from nvsim.native import generate  # it reads the catalogue, which only these targets need
+
+    branch, early = branches.branch_of(target.variant)
+    script.write_text(generate.exports_map(branch, early=early))
+    return [f"-Wl,--version-script={script}"]
+
+
 def _newest_source() -> float:
     patterns = ("*.[ch]", "*/*.[ch]", "*/*.map", "*/*.inc", "compile.py")
-    return max(p.stat().st_mtime for pattern in patterns for p in HERE.glob(pattern))
+    catalogue = HERE.parent / "catalog" / "nvml-functions.yaml"
+    return max(p.stat().st_mtime for p in (catalogue, *(p for pattern in patterns for p in HERE.glob(pattern))))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Writes the C files that follow from the catalogue: `python3 -m nvsim.native.generate`.
 
 nvml_api.h (types and prototypes), board.h (the layout of nvsim.board), nvml/unsupported.inc (the functions that no
-nvml/*.c defines), nvml/exports.map and nvml/mig_tables.inc.  The results are checked in; a contract test compares them
-with this program.
+nvml/*.c defines) and board/mig_tables.inc.  The results are checked in; a contract test compares them with this
+program.
 """
 
 import functools
@@ -27,7 +27,8 @@ CHANGES = re.compile(r"nvmlDevice(Set(?!CpuAffinity)|Reset|Clear(?!CpuAffinity)|
 
 
 class Function(NamedTuple):
-    """An entry point.  `since`, `until`: driver branches whose header has it; `exported`: inspected ones that do."""
+    """An entry point.  `since`, `until`: driver branches whose header has it; `exported`: inspected ones that do;
+    `late`: branches whose first releases do not."""
 
     name: str
     params: str
@@ -35,29 +36,33 @@ class Function(NamedTuple):
     since: int
     until: int
     exported: tuple[int, ...]
+    late: tuple[int, ...]
 
 
 def functions() -> list[Function]:
     """Every entry point of any branch, by name."""
     return [Function(name=name, params=f["params"], returns=f.get("returns", "nvmlReturn_t"), since=f.get("since", 0),
-                     until=f.get("until", NEWEST), exported=tuple(f["exported"]))
+                     until=f.get("until", NEWEST), exported=tuple(f["exported"]),
+                     late=tuple(f.get("late", ())))
             for name, f in _load("nvml-functions.yaml")["functions"].items()]
 
 
-def exports(branch: int = NEWEST) -> list[str]:
-    """What libnvidia-ml.so.1 of a driver branch exports.
+def exports(branch: int = NEWEST, *, early: bool = False) -> list[str]:
+    """What libnvidia-ml.so.1 of a driver branch exports; `early`: of its first releases.
 
     Inspected branches: as found in the file.  Others: as the header says, with the three names that are in no header
-    but in every library.  nvmlRetry_NvRmControl, a stray helper of 470 and 525, is a symbol of those branches only."""
+    but in every library; branches older than the first header: as the oldest inspected one.  nvmlRetry_NvRmControl, a
+    stray helper of 470 and 525, is a symbol of those branches only."""
     inspected = {number for f in functions() for number in f.exported}
+    branch = min(inspected) if branch < min(f.since for f in functions() if f.since) else branch
     if branch in inspected:
-        return [f.name for f in functions() if branch in f.exported]
+        return [f.name for f in functions() if branch in f.exported and not (early and branch in f.late)]
     return [f.name for f in functions() if f.since <= branch <= f.until and f.name != "nvmlRetry_NvRmControl"]
 
 
-def exports_map(branch: int = NEWEST) -> str:
+def exports_map(branch: int = NEWEST, *, early: bool = False) -> str:
     """A version script that exports a branch's functions, without a version tag: NVIDIA's library has none."""
-    names = "\n".join(f"    {name};" for name in sorted(exports(branch)))
+    names = "\n".join(f"    {name};" for name in sorted(exports(branch, early=early)))
     return f"{NOTICE}{{\n  global:\n{names}\n  local:\n    *;\n}};\n"
 
 
@@ -70,6 +75,7 @@ def api_header() -> str:
     parts.append("".join(_constant(n, v) for part in ("constants", "field_ids") for n, v in types[part].items()))
     parts.append(_types(types["structs"], types["aliases"]))
     parts.append("".join(f"#define {_version_name(name)} 0x{s['version']:08X}u\n"
+                         f"#define {_version_name(name)}_SINCE {s.get('since', 0)}\n"
                          for name, s in types["structs"].items() if "version" in s))
     current = [f for f in functions() if f.until == NEWEST and f.name in exports()]
     parts.append("".join(_prototype(f) for f in current))
@@ -77,12 +83,12 @@ def api_header() -> str:
 
 
 def unsupported() -> str:
-    """The functions that no nvml/*.c defines: what each checks before it answers that it is not supported."""
+    """The functions of any branch that no nvml/*.c defines: what each checks before it is not supported."""
     source = "".join(p.read_text() for p in sorted((HERE / "nvml").glob("*.c")))
     defined = set(re.findall(r"^(?:nvmlReturn_t |const char \*)(nvml\w+)\(|^GET_\w+\((nvml\w+),", source, re.M))
     defined = {name for pair in defined for name in pair}
     types = _load("nvml-types.yaml")
-    lines = [_unsupported(f, types) for f in functions() if f.name in exports() and f.name not in defined]
+    lines = [_unsupported(f, types) for f in functions() if f.name not in defined]
     return NOTICE + "".join(lines)
 
 
@@ -103,7 +109,7 @@ def board_header() -> str:
 
 
 GENERATED = {"board.h": board_header, "nvml_api.h": api_header, "nvml/unsupported.inc": unsupported,
-             "nvml/exports.map": exports_map, "nvml/mig_tables.inc": generate_mig.tables}
+             "board/mig_tables.inc": generate_mig.tables}
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""nvml/mig_tables.inc from catalog/mig.yaml: the MIG profiles of each board, as the C library knows them."""
+"""board/mig_tables.inc from catalog/mig.yaml: the MIG profiles of each board, as the C library knows them."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ NOTICE = "/* Written by nvsim/native/generate.py from nvsim/catalog/mig.yaml: ch
 
 
 def tables() -> str:
-    """The text of nvml/mig_tables.inc.  A table in which a number is unknown is empty: the board has no MIG."""
+    """The text of board/mig_tables.inc.  A table in which a number is unknown is empty: the board has no MIG."""
     found = yaml.load(CATALOG.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     parts = [NOTICE, _counts("index_counts", found["indexes"]), _counts("compute_counts", found["compute_indexes"])]
     offered = [(name, table) for name, table in found["tables"].items() if _complete(table)]

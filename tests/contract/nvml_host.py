@@ -8,18 +8,20 @@ import sys
 
 from nvsim import board
 from nvsim.models import board_gpu
-from nvsim.native.compile import compile_all
+from nvsim.native import branches
+from nvsim.native.compile import artifact, compile_all
 
 UUID = "GPU-00000000-0000-0000-0000-{:012x}"
 A100 = "A100-SXM4-40GB"
 
 
 class Host:
-    """A driver library with a dev folder of placeholders beside it."""
+    """A driver library with a dev folder of placeholders beside it: the newest one, or that of a variant."""
 
-    def __init__(self, root, models, **changes):
+    def __init__(self, root, models, variant=branches.NEWEST, **changes):
         self.root, self.path = str(root), f"{root}/libnvidia-ml.so.1"
-        shutil.copy(compile_all("libnvidia-ml.so")[0], self.path)
+        compile_all("libnvidia-ml.so")
+        shutil.copy(artifact(branches.library(variant)), self.path)
         branch = int(changes.get("driver_version", "550.").partition(".")[0])
         gpus = tuple(board_gpu(m, index=i, minor=i, uuid=UUID.format(i), bus_id=f"0000:{i + 1:02x}:00.0",
                                serial=f"16500000000{i:02}", numa_node=i // 4, driver_branch=branch)

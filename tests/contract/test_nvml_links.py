@@ -16,10 +16,10 @@ ERRORS = tuple(range(100, 280))
 
 @pytest.fixture
 def machine(tmp_path):
-    def make(*models, **values):
+    def make(*models, driver="550.54.15", **values):
         gpus = tuple(replace(board_gpu(model, index=i, minor=i, uuid=UUID.format(i), bus_id=f"0000:0{i + 1}:00.0"),
                              **values) for i, model in enumerate(models))
-        made = Host(tmp_path, (), gpus=gpus)
+        made = Host(tmp_path, (), gpus=gpus, driver_version=driver)
         made.lib = made.library()
         made.lib.nvmlInit_v2()
         return made
@@ -117,7 +117,7 @@ def test_link_information_came_with_nvlink_5(machine):
     ("nvmlDeviceGetGpuFabricInfo", 0, 20, 24), ("nvmlDeviceGetGpuFabricInfoV", 0x2000024, 24, 28),
     ("nvmlDeviceGetGpuFabricInfoV", 0x3000028, 24, 28)])
 def test_each_version_of_fabric_information_says_the_same(machine, function, version, clique, state):
-    lib = machine("GB200", A100, fabric_clique=7).lib
+    lib = machine("GB200", A100, driver="580.105.08", fabric_clique=7).lib
     info = ctypes.create_string_buffer(64)
     ctypes.c_uint.from_buffer(info).value = version
     assert getattr(lib, function)(handle(lib), info) == 0

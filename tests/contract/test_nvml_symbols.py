@@ -3,9 +3,9 @@
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from nvsim import board
-from nvsim.native import generate
-from nvsim.native.compile import compile_all
+from nvsim import board, build, catalogue, profile
+from nvsim.native import branches, generate
+from nvsim.native.compile import artifact, compile_all
 
 OLDEST_GLIBC = (2, 17)
 
@@ -20,16 +20,72 @@ def dynamic(elf, tag):
     return [getattr(t, tag[3:].lower()) for t in elf.get_section_by_name(".dynamic").iter_tags(tag)]
 
 
-def test_the_soname_and_needed_libraries_are_those_of_the_real_one(elf):
+def exported(elf):
+    return {s.name for s in elf.get_section_by_name(".dynsym").iter_symbols()
+            if s["st_shndx"] != "SHN_UNDEF" and s["st_info"]["bind"] == "STB_GLOBAL"}
+
+
+def test_the_soname_is_that_of_the_real_one(elf):
     assert dynamic(elf, "DT_SONAME") == ["libnvidia-ml.so.1"]
-    assert set(dynamic(elf, "DT_NEEDED")) <= {"libc.so.6", "libpthread.so.0", "libdl.so.2", "libm.so.6"}
 
 
 def test_exactly_the_functions_of_the_newest_header_are_exported(elf):
-    exported = {s.name for s in elf.get_section_by_name(".dynsym").iter_symbols()
-                if s["st_shndx"] != "SHN_UNDEF" and s["st_info"]["bind"] == "STB_GLOBAL"}
-    assert exported == set(generate.exports())
-    assert len(exported) == 439
+    assert exported(elf) == set(generate.exports())
+    assert len(exported(elf)) == 439
+
+
+@pytest.mark.parametrize("variant", branches.VARIANTS)
+def test_each_variant_exports_what_its_branch_does(variant):
+    compile_all("libnvidia-ml.so")
+    branch, early = branches.branch_of(variant)
+    with open(artifact(branches.library(variant)), "rb") as f:
+        assert exported(ELFFile(f)) == set(generate.exports(branch, early=early))
+
+
+BASE = {"libc.so.6", "libpthread.so.0", "libdl.so.2"}
+
+
+@pytest.mark.parametrize(("variant", "further"), [
+    ("470", set()), ("525", {"libm.so.6"}), ("535", {"libm.so.6", "librt.so.1"}), ("550", {"libm.so.6", "librt.so.1"})])
+def test_each_variant_needs_the_libraries_of_its_branch(variant, further):
+    compile_all("libnvidia-ml.so")
+    with open(artifact(branches.library(variant)), "rb") as f:
+        assert set(dynamic(ELFFile(f), "DT_NEEDED")) == BASE | further
+
+
+@pytest.mark.parametrize(("version", "variant"), [
+    ("470.256.02", "470"), ("495.46", "470"), ("535.54.03", "535.43"), ("535.86.10", "535.43"), ("535.98", "535"),
+    ("535.261.03", "535"), ("550.54.15", "550"), ("565.77", "560"), ("610.43.03", "610"), ("999.10", "615"),
+    ("390.157", "470")])
+def test_a_driver_version_has_the_variant_of_its_branch(version, variant):
+    assert branches.variant_of(version) == variant
+
+
+@pytest.mark.parametrize(("branch", "facts"), catalogue._read("drivers.yaml")["branches"].items())
+def test_every_branch_of_the_catalogue_exports_what_its_variant_does(branch, facts):
+    variant, early = branches.branch_of(branches.variant_of(facts["version"]))
+    assert generate.exports(variant, early=early) == generate.exports(branch)
+
+
+@pytest.mark.parametrize(("version", "branch"), [("470.256.02", 470), ("535.261.03", 535), ("580.105.08", 580)])
+def test_a_host_has_the_library_of_its_driver(tmp_path, version, branch):
+    compile_all()
+    wanted = profile.of({"profile": "t4x1", "driver": version}, "host")
+    machine = build.build(wanted, str(tmp_path / "host"), nodes=False)
+    path = next(path for path in machine.boards if "libnvidia-ml" in path)
+    with open(f"{tmp_path}/host{path}", "rb") as f:
+        assert exported(ELFFile(f)) == set(generate.exports(branch))
+
+
+def test_old_drivers_lack_what_clients_look_for():
+    asked = ("nvmlDeviceGetMigMode", "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetComputeRunningProcesses_v3",
+             "nvmlDeviceGetGpuFabricInfoV", "nvmlDeviceGetTemperatureV")
+    has = {branch: [name in generate.exports(branch) for name in asked] for branch in (470, 525, 550, 580)}
+    assert has == {470: [True, False, False, False, False], 525: [True, True, True, False, False],
+                   550: [True, True, True, True, False], 580: [True] * 5}
+    lost = set(generate.exports(535)) - set(generate.exports(535, early=True))
+    assert lost == {"nvmlDeviceGetRunningProcessDetailList", "nvmlDeviceGetLastBBXFlushTime",
+                    "nvmlDeviceGetSramEccErrorStatus"}
 
 
 def test_exported_functions_carry_no_version_tag(elf):

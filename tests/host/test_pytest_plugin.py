@@ -75,7 +75,7 @@ def test_mistakes_fail_the_test_with_what_to_do(pytester: pytest.Pytester) -> No
     done = pytester.runpytest_subprocess(*PLUGIN)
     done.assert_outcomes(failed=3)
     done.stdout.fnmatch_lines(["gpu_host: profile: unknown profile 'a100x9'", "  hint: did you mean 'a100x8'?*",
-                               "gpu_host() needs a profile: *", "gpu_host: gpu_host: unknown key 'gpu'",
+                               "gpu_host() needs a profile: *", "gpu_host: profile t4x1: unknown key 'gpu'",
                                "  hint: did you mean 'gpus'?"])
     done.stdout.no_fnmatch_line("*Traceback*")
 

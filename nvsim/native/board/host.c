@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ENXIO is a node that may be opened on a kernel without the driver, which is what an emulated host is; EROFS a
@@ -18,6 +20,13 @@ static int try_open(const char *path)
         return EACCES;
     close(fd);
     return 0;
+}
+
+int nvsim_administrator(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    return !syscall(SYS_capget, &header, sets) && (sets[0].effective & 1u << CAP_SYS_ADMIN);
 }
 
 int nvsim_node(const char *name, int minor)

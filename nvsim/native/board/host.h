@@ -15,6 +15,10 @@ enum nvsim_driver {
 
 enum nvsim_driver nvsim_driver(void) __attribute__((visibility("hidden")));
 
+/* Whether this process may administer GPUs: the driver asks for CAP_SYS_ADMIN, which root in an ordinary container does
+ * not have. */
+int nvsim_administrator(void) __attribute__((visibility("hidden")));
+
 /* 0 if /dev/NAME (with a number at its end unless `minor` is negative) is there and may be opened, else the errno. */
 int nvsim_node(const char *name, int minor) __attribute__((visibility("hidden")));
 

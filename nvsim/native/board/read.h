@@ -12,6 +12,12 @@ extern const struct nvsim_board nvsim_board __attribute__((visibility("hidden"))
 
 #define LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
 
+/* First number of the driver's version: what calls do has changed from branch to branch. */
+static inline unsigned driver_branch(void)
+{
+    return LOAD(nvsim_board.header.driver_branch);
+}
+
 /* The copy of a GPU that counts now.  What can change of it is for READING below. */
 static inline const struct nvsim_gpu *copy_of(const struct nvsim_slot *slot)
 {

@@ -7,12 +7,12 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "board/host.h"
 #include "change.h"
 
 enum { OPEN_TREE = 428, MOUNT_SETATTR = 442, CLONE_TREE = 1, READ_ONLY = 1, EMPTY_PATH = 0x1000, PATH_SIZE = 4096 };
@@ -30,11 +30,7 @@ static void closed(int *fd)
 
 nvmlReturn_t administrator(void)
 {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{0}};
-    if (syscall(SYS_capget, &header, sets) || !(sets[0].effective & 1u << CAP_SYS_ADMIN))
-        return NVML_ERROR_NO_PERMISSION;
-    return NVML_SUCCESS;
+    return nvsim_administrator() ? NVML_SUCCESS : NVML_ERROR_NO_PERMISSION;
 }
 
 /* The file open for writing, also where its mount is read-only; -1 and errno. */

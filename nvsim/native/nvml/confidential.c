@@ -47,8 +47,8 @@ static nvmlReturn_t settings_of(nvmlSystemConfComputeSettings_v2_t *settings)
     nvmlReturn_t result = supported(settings);
     if (result && result != NVML_ERROR_NOT_SUPPORTED)
         return result;
-    if (settings->version != NVSIM_VERSION_nvmlSystemConfComputeSettings_v1_t &&
-        settings->version != NVSIM_VERSION_nvmlSystemConfComputeSettings_v2_t)
+    if (!IS_VERSION(settings, NVSIM_VERSION_nvmlSystemConfComputeSettings_v1_t) &&
+        !IS_VERSION(settings, NVSIM_VERSION_nvmlSystemConfComputeSettings_v2_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (result)
         return result;

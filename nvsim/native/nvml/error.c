@@ -1,5 +1,27 @@
-/* Error reporting.  The texts are those of 550 and 555. */
+/* Error reporting.  The texts are those of 550 and 555; an older driver does not know the codes that came later. */
 #include "internal.h"
+
+/* The first branch that knows a code: as seen in 470, 535 and 550, between them by the headers. */
+static unsigned known_since(nvmlReturn_t code)
+{
+    switch (code) {
+    case NVML_ERROR_NO_DATA:
+    case NVML_ERROR_VGPU_ECC_NOT_SUPPORTED:
+        return 515;
+    case NVML_ERROR_ARGUMENT_VERSION_MISMATCH:
+        return 520;
+    case NVML_ERROR_DEPRECATED:
+        return 525;
+    case NVML_ERROR_NOT_READY:
+        return 535;
+    case NVML_ERROR_GPU_NOT_FOUND:
+        return 545;
+    case NVML_ERROR_INVALID_STATE:
+        return 550;
+    default:
+        return 0;
+    }
+}
 
 const char *nvmlErrorString(nvmlReturn_t result)
 {
@@ -35,5 +57,6 @@ const char *nvmlErrorString(nvmlReturn_t result)
         [NVML_ERROR_GPU_NOT_FOUND] = "No supported GPUs were found",
         [NVML_ERROR_INVALID_STATE] = "Resource not in correct state to perform requested operation",
     };
-    return (unsigned)result < sizeof texts / sizeof *texts ? texts[result] : "Unknown Error";
+    int known = (unsigned)result < sizeof texts / sizeof *texts && driver_branch() >= known_since(result);
+    return known ? texts[result] : "Unknown Error";
 }

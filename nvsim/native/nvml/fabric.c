@@ -66,8 +66,8 @@ nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV
     nvmlReturn_t result = fabric_of(device, gpuFabricInfo, &found);
     if (result && result != NVML_ERROR_NOT_SUPPORTED)
         return result;
-    if (gpuFabricInfo->version != NVSIM_VERSION_nvmlGpuFabricInfo_v3_t &&
-        gpuFabricInfo->version != NVSIM_VERSION_nvmlGpuFabricInfo_v2_t)
+    if (!IS_VERSION(gpuFabricInfo, NVSIM_VERSION_nvmlGpuFabricInfo_v3_t) &&
+        !IS_VERSION(gpuFabricInfo, NVSIM_VERSION_nvmlGpuFabricInfo_v2_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (result)
         return result;
@@ -91,8 +91,8 @@ static unsigned char small(uint32_t value)
 nvmlReturn_t nvmlDeviceGetPlatformInfo(nvmlDevice_t device, nvmlPlatformInfo_t *platformInfo)
 {
     GPU_OR_RETURN(gpu, device, platformInfo != NULL);
-    if (platformInfo->version != NVSIM_VERSION_nvmlPlatformInfo_v1_t &&
-        platformInfo->version != NVSIM_VERSION_nvmlPlatformInfo_v2_t)
+    if (!IS_VERSION(platformInfo, NVSIM_VERSION_nvmlPlatformInfo_v1_t) &&
+        !IS_VERSION(platformInfo, NVSIM_VERSION_nvmlPlatformInfo_v2_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (gpu->platform_host == NVSIM_ABSENT_U32)
         return NVML_ERROR_NOT_SUPPORTED;

@@ -108,7 +108,8 @@ nvmlReturn_t nvmlGpmMigSampleGet(nvmlDevice_t device, unsigned int gpuInstanceId
 nvmlReturn_t nvmlGpmQueryDeviceSupport(nvmlDevice_t device, nvmlGpmSupport_t *gpmSupport)
 {
     GPU_OR_RETURN(gpu, device, gpmSupport != NULL);
-    KNOWN_VERSION(gpmSupport, NVML_GPM_SUPPORT_VERSION);
+    if (gpmSupport->version != NVML_GPM_SUPPORT_VERSION)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     gpmSupport->isSupportedDevice = gpu->gpm;
     return NVML_SUCCESS;
 }
@@ -240,7 +241,8 @@ nvmlReturn_t nvmlGpmMetricsGet(nvmlGpmMetricsGet_t *metricsGet)
         return NVML_ERROR_UNINITIALIZED;
     if (!metricsGet)
         return NVML_ERROR_INVALID_ARGUMENT;
-    KNOWN_VERSION(metricsGet, NVML_GPM_METRICS_GET_VERSION);
+    if (metricsGet->version != NVML_GPM_METRICS_GET_VERSION)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     nvmlGpmSample_t a = metricsGet->sample1, b = metricsGet->sample2;
     unsigned room = sizeof metricsGet->metrics / sizeof *metricsGet->metrics;
     if (!known(a) || !known(b) || !a->slot || a->slot != b->slot || metricsGet->numMetrics > room)

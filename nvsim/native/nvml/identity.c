@@ -28,8 +28,10 @@ GET_U32(nvmlDeviceGetPowerSource, nvmlPowerSource_t, power_source)
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length)
 {
     ANY_DEVICE_OR_RETURN(gpu, place, device, name != NULL);
+    char mig[NVML_DEVICE_NAME_V2_BUFFER_SIZE];
     if (place.slot != MIG_NONE)
-        return mig_name(gpu, place.slot, name, length);
+        return mig_name(gpu, place.slot, mig, sizeof mig) ? answer_text(mig, sizeof mig, name, length)
+                                                          : NVML_ERROR_INVALID_ARGUMENT;
     return answer_text(gpu->name, sizeof gpu->name, name, length);
 }
 

@@ -24,12 +24,6 @@ static inline nvmlDevice_t handle_of(unsigned index)
     return (nvmlDevice_t)(uintptr_t)(((session & ~0xFFull) | (index + 1)) << 4);
 }
 
-/* First number of the driver's version: what calls do has changed from branch to branch. */
-static inline unsigned driver_branch(void)
-{
-    return LOAD(nvsim_board.header.driver_branch);
-}
-
 static inline nvmlReturn_t initialised(void)
 {
     return LOAD(nvsim_session) ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
@@ -170,9 +164,11 @@ static inline nvmlReturn_t get_text(nvmlDevice_t device, char *buffer, unsigned 
         return NVML_SUCCESS; \
     }
 
+/* The version of a struct, if the emulated driver is not older than it. */
+#define IS_VERSION(pointer, known) ((pointer)->version == (known) && driver_branch() >= known##_SINCE)
 #define KNOWN_VERSION(pointer, known) \
     do { \
-        if ((pointer)->version != (known)) \
+        if ((pointer)->version != (known) || driver_branch() < known##_SINCE) \
             return NVML_ERROR_ARGUMENT_VERSION_MISMATCH; \
     } while (0)
 

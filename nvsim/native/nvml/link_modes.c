@@ -114,7 +114,7 @@ nvmlReturn_t nvmlDeviceSetNvLinkDeviceLowPowerThreshold(nvmlDevice_t device, nvm
 nvmlReturn_t nvmlDeviceGetNvLinkInfo(nvmlDevice_t device, nvmlNvLinkInfo_t *info)
 {
     GPU_OR_RETURN(gpu, device, info != NULL);
-    if (info->version != NVSIM_VERSION_nvmlNvLinkInfo_v1_t && info->version != NVSIM_VERSION_nvmlNvLinkInfo_v2_t)
+    if (!IS_VERSION(info, NVSIM_VERSION_nvmlNvLinkInfo_v1_t) && !IS_VERSION(info, NVSIM_VERSION_nvmlNvLinkInfo_v2_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (!gpu->nvlink_links || gpu->architecture < NVML_DEVICE_ARCH_BLACKWELL)
         return NVML_ERROR_NOT_SUPPORTED;

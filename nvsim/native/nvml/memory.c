@@ -11,7 +11,7 @@ struct sizes {
 static nvmlReturn_t memory_sizes(const struct nvsim_gpu *gpu, unsigned slot, struct sizes *sizes)
 {
     if (slot != MIG_NONE)
-        return mig_memory(gpu, slot, &sizes->total, &sizes->used);
+        return mig_memory(gpu, slot, &sizes->total, &sizes->used) ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
     if (LOAD(gpu->mig_mode) == 1 && !mig_monitor())
         return NVML_ERROR_NO_PERMISSION;
     READING(gpu) {

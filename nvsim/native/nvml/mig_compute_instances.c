@@ -68,14 +68,6 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfo(nvmlGpuInstance_t gpuI
     return NVML_SUCCESS;
 }
 
-void mig_compute_name(const struct mig_profile *profile, unsigned slices, char *text, size_t size)
-{
-    if (slices < profile->slices)
-        snprintf(text, size, "MIG %uc.%s", slices, profile->name);
-    else
-        snprintf(text, size, "MIG %s", profile->name);
-}
-
 /* Version 3 only adds capabilities at the end of version 2. */
 nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfoV(nvmlGpuInstance_t gpuInstance, unsigned int profile,
                                                            unsigned int engProfile,
@@ -85,8 +77,8 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfoV(nvmlGpuInstance_t gpu
     const struct mig_profile *parent = NULL;
     const struct mig_compute *compute = NULL;
     unsigned version = info->version;
-    if (version != NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v2_t &&
-        version != NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v3_t)
+    if (!IS_VERSION(info, NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v2_t) &&
+        !IS_VERSION(info, NVSIM_VERSION_nvmlComputeInstanceProfileInfo_v3_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     nvmlReturn_t result = find_index(gpu, place.slot, profile, engProfile, &compute, &parent);
     if (result)

@@ -40,64 +40,20 @@ void mig_uuid(const struct nvsim_gpu *gpu, unsigned gi_slot, unsigned ci_slot, c
              hash[13], hash[14], hash[15]);
 }
 
-/* The slots of a GPU's MIG devices, by GPU instance id, then compute instance id; how many. */
-static unsigned in_order(const struct nvsim_gpu *gpu, unsigned slots[MIG_SLOTS])
-{
-    unsigned count = 0;
-    for (unsigned slot = 0; slot < MIG_SLOTS; slot++) {
-        unsigned place = count;
-        uint64_t key = (uint64_t)LOAD(gpu->ci_gpu_instance[slot]) << 32 | LOAD(gpu->ci_id[slot]);
-        if (!LOAD(gpu->ci_size[slot]))
-            continue;
-        for (; place; place--) {
-            unsigned other = slots[place - 1];
-            if (((uint64_t)LOAD(gpu->ci_gpu_instance[other]) << 32 | LOAD(gpu->ci_id[other])) < key)
-                break;
-            slots[place] = other;
-        }
-        slots[place] = slot;
-        count++;
-    }
-    return count;
-}
-
-/* A GPU's MIG devices as handles, in order, with the two ids that say who may see them. */
-struct devices {
-    unsigned count;
-    struct {
-        unsigned slot, serial, gi, ci;
-    } found[MIG_SLOTS];
-};
-
-static void list_devices(const struct nvsim_gpu *gpu, struct devices *devices)
-{
-    READING(gpu) {
-        unsigned slots[MIG_SLOTS] = {0};
-        devices->count = LOAD(gpu->mig_mode) == 1 ? in_order(gpu, slots) : 0;
-        for (unsigned i = 0; i < devices->count; i++) {
-            devices->found[i].slot = slots[i];
-            devices->found[i].serial = LOAD(gpu->ci_serial[slots[i]]);
-            devices->found[i].gi = LOAD(gpu->ci_gpu_instance[slots[i]]);
-            devices->found[i].ci = LOAD(gpu->ci_id[slots[i]]);
-        }
-    }
-}
-
 /* Counts those that this process may see, as a container with one of seven knows it as number 0. */
 nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *migDevice)
 {
     GPU_OR_RETURN(gpu, device, migDevice != NULL);
-    struct devices devices;
+    struct mig_device devices[MIG_SLOTS];
     unsigned parent = 0, number = 0;
     if (!gpu->mig_max_devices)
         return NVML_ERROR_NOT_SUPPORTED;
     if (index >= gpu->mig_max_devices)
         return NVML_ERROR_INVALID_ARGUMENT;
     index_of(device, &parent);
-    list_devices(gpu, &devices);
-    for (unsigned i = 0; i < devices.count; i++)
-        if (mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci) && number++ == index) {
-            *migDevice = mig_handle(parent, MIG_DEVICE, devices.found[i].slot, devices.found[i].serial);
+    for (unsigned i = 0, count = mig_devices(gpu, devices); i < count; i++)
+        if (mig_may_use(gpu, devices[i].gi, devices[i].ci) && number++ == index) {
+            *migDevice = mig_handle(parent, MIG_DEVICE, devices[i].slot, devices[i].serial);
             return NVML_SUCCESS;
         }
     return NVML_ERROR_NOT_FOUND;
@@ -107,14 +63,14 @@ nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t 
 {
     for (unsigned index = 0; index < gpus; index++) {
         const struct nvsim_gpu *gpu = gpu_at(index);
-        struct devices devices;
-        list_devices(gpu, &devices);
-        for (unsigned i = 0; i < devices.count; i++) {
-            unsigned slot = devices.found[i].slot;
-            if (strcasecmp(gpu->ci_uuid[slot], uuid) || !mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci))
+        struct mig_device devices[MIG_SLOTS];
+        for (unsigned i = 0, count = mig_devices(gpu, devices); i < count; i++) {
+            unsigned slot = devices[i].slot;
+            if (strncasecmp(gpu->ci_uuid[slot], uuid, sizeof gpu->ci_uuid[slot]) ||
+                !mig_may_use(gpu, devices[i].gi, devices[i].ci))
                 continue;
-            *device = mig_handle(index, MIG_DEVICE, slot, devices.found[i].serial);
-            return (nvmlReturn_t)LOAD(gpu->fault);
+            *device = mig_handle(index, MIG_DEVICE, slot, devices[i].serial);
+            return fault_of(gpu);
         }
     }
     return NVML_ERROR_NOT_FOUND;
@@ -122,11 +78,10 @@ nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t 
 
 unsigned mig_number(const struct nvsim_gpu *gpu, unsigned slot)
 {
-    struct devices devices;
+    struct mig_device devices[MIG_SLOTS];
     unsigned number = 0;
-    list_devices(gpu, &devices);
-    for (unsigned i = 0; i < devices.count && devices.found[i].slot != slot; i++)
-        number += (unsigned)mig_may_use(gpu, devices.found[i].gi, devices.found[i].ci);
+    for (unsigned i = 0, count = mig_devices(gpu, devices); i < count && devices[i].slot != slot; i++)
+        number += (unsigned)mig_may_use(gpu, devices[i].gi, devices[i].ci);
     return number;
 }
 
@@ -165,16 +120,6 @@ nvmlReturn_t nvmlDeviceGetComputeInstanceId(nvmlDevice_t device, unsigned int *i
     return NVML_SUCCESS;
 }
 
-const struct mig_profile *mig_profile_of(const struct nvsim_gpu *gpu, unsigned slot)
-{
-    const struct mig_profile *profile = NULL;
-    READING(gpu) {
-        unsigned gi_slot = mig_gi_with_id(gpu, LOAD(gpu->ci_gpu_instance[slot]));
-        profile = gi_slot == MIG_NONE ? NULL : mig_profile_with_id(gpu, LOAD(gpu->gi_profile[gi_slot]));
-    }
-    return profile;
-}
-
 nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
 {
     ANY_DEVICE_OR_RETURN(gpu, place, device, attributes != NULL);
@@ -205,30 +150,4 @@ nvmlReturn_t nvmlDeviceGetAttributes(nvmlDevice_t device, nvmlDeviceAttributes_t
     if (!result)
         memcpy(attributes, &found, offsetof(nvmlDeviceAttributes_t, memorySizeMB));
     return result;
-}
-
-/* NVIDIA A100-SXM4-40GB MIG 1c.3g.20gb */
-nvmlReturn_t mig_name(const struct nvsim_gpu *gpu, unsigned slot, char *text, unsigned length)
-{
-    char found[NVML_DEVICE_NAME_V2_BUFFER_SIZE], profile_name[32];
-    const struct mig_profile *profile = mig_profile_of(gpu, slot);
-    if (!profile)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    mig_compute_name(profile, LOAD(gpu->ci_size[slot]), profile_name, sizeof profile_name);
-    snprintf(found, sizeof found, "%.*s %s", (int)(sizeof found - sizeof profile_name - 2), gpu->name, profile_name);
-    return answer_text(found, sizeof found, text, length);
-}
-
-/* An instance has its profile's memory, which its compute instances share. */
-nvmlReturn_t mig_memory(const struct nvsim_gpu *gpu, unsigned slot, uint64_t *total, uint64_t *used)
-{
-    const struct mig_profile *profile = mig_profile_of(gpu, slot);
-    if (!profile)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *total = (uint64_t)profile->memory_mib << 20;
-    READING(gpu) {
-        unsigned gi_slot = mig_gi_with_id(gpu, LOAD(gpu->ci_gpu_instance[slot]));
-        *used = gi_slot == MIG_NONE ? 0 : LOAD(gpu->gi_memory_used[gi_slot]);
-    }
-    return NVML_SUCCESS;
 }

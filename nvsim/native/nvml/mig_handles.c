@@ -1,33 +1,13 @@
-/* MIG instances by handle and by id, and who may see them (DESIGN D4). */
-#include <errno.h>
-#include <fcntl.h>
+/* MIG instances by handle, and who may see them (DESIGN D4). */
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "change.h"
 #include "mig.h"
 
-/* Minors of the capability nodes: host/proc of a machine lists them in /proc/driver/nvidia-caps/mig-minors. */
-enum { CAP_CONFIG = 1, CAP_MONITOR = 2, CAP_FIRST = 3, CAP_INSTANCES = 15, CAP_STEP = 9 };
-/* How long a call waits for the machine's kernel to follow the board. */
-enum { SETTLE_MS = 2000 };
-
-unsigned mig_gi_with_id(const struct nvsim_gpu *gpu, unsigned id)
-{
-    for (unsigned slot = 0; slot < MIG_SLOTS; slot++)
-        if (LOAD(gpu->gi_size[slot]) && LOAD(gpu->gi_id[slot]) == id)
-            return slot;
-    return MIG_NONE;
-}
-
-unsigned mig_ci_with_id(const struct nvsim_gpu *gpu, unsigned gi, unsigned id)
-{
-    for (unsigned slot = 0; slot < MIG_SLOTS; slot++)
-        if (LOAD(gpu->ci_size[slot]) && LOAD(gpu->ci_gpu_instance[slot]) == gi && LOAD(gpu->ci_id[slot]) == id)
-            return slot;
-    return MIG_NONE;
-}
+/* Bits of a GPU's capabilities, gi * 9 + 1 + ci, and how long a call waits for the machine's kernel to follow. */
+enum { INSTANCES = 15, STEP = 9, SETTLE_MS = 2000 };
 
 nvmlReturn_t mig_place_of(const void *handle, enum mig_kind kind, struct mig_place *place)
 {
@@ -39,16 +19,17 @@ nvmlReturn_t mig_place_of(const void *handle, enum mig_kind kind, struct mig_pla
     if (bits >> 63 || mig_kind_of(handle) != (int)kind)
         return NVML_ERROR_INVALID_ARGUMENT;
     const struct nvsim_gpu *gpu = gpu_at(index);
-    uint32_t size = 0, uses = 0, fault = 0;
+    nvmlReturn_t fault = NVML_SUCCESS;
+    uint32_t size = 0, uses = 0;
     READING(gpu) {
-        fault = LOAD(gpu->fault);
+        fault = fault_of(gpu);
         size = kind == MIG_GPU_INSTANCE ? LOAD(gpu->gi_size[slot]) : LOAD(gpu->ci_size[slot]);
         uses = kind == MIG_GPU_INSTANCE ? LOAD(gpu->gi_serial[slot]) : LOAD(gpu->ci_serial[slot]);
     }
     if (!size || (uses & 0x3FFF) != serial)
         return NVML_ERROR_INVALID_ARGUMENT;
     *place = (struct mig_place){index, slot};
-    return (nvmlReturn_t)fault;
+    return fault;
 }
 
 nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu,
@@ -65,24 +46,6 @@ nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const struct n
     return NVML_SUCCESS;
 }
 
-/* Whether this process may open the node of a capability.  A node that may be opened on a kernel without the driver
- * says ENXIO. */
-static int openable(unsigned minor)
-{
-    const char *root = nvsim_board.header.dev_root;
-    char path[sizeof nvsim_board.header.dev_root + 48];
-    int length = (int)strnlen(root, sizeof nvsim_board.header.dev_root);
-    while (length && root[length - 1] == '/')
-        length--;
-    snprintf(path, sizeof path, "%.*s/dev/nvidia-caps/nvidia-cap%u", length, root, minor);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return errno == ENXIO || errno == ENODEV;
-    close(fd);
-    return 1;
-}
-
-/* What was found once stays so in this session, as a descriptor that the driver holds would. */
 static uint64_t monitor_session;
 
 int mig_monitor(void)
@@ -90,16 +53,16 @@ int mig_monitor(void)
     uint64_t session = LOAD(nvsim_session);
     if (LOAD(monitor_session) == session)
         return 1;
-    if (administrator() && !openable(CAP_MONITOR) && !openable(CAP_CONFIG))
+    if (!mig_monitor_allowed())
         return 0;
     __atomic_store_n(&monitor_session, session, __ATOMIC_RELAXED);
     return 1;
 }
 
-/* Per GPU: bits gi * 9 + 1 + ci of the capabilities that this session may use; [2] holds the session. */
+/* Per GPU: what this session may use; [2] holds the session. */
 static uint64_t usable[NVSIM_BOARD_CAPACITY][3];
 
-static int may_open(unsigned place, unsigned minor_of_gpu, unsigned bit)
+static uint64_t *usable_bits(unsigned place)
 {
     uint64_t session = LOAD(nvsim_session), *bits = usable[place];
     if (__atomic_load_n(&bits[2], __ATOMIC_ACQUIRE) != session) {
@@ -107,33 +70,40 @@ static int may_open(unsigned place, unsigned minor_of_gpu, unsigned bit)
         __atomic_store_n(&bits[1], 0, __ATOMIC_RELAXED);
         __atomic_store_n(&bits[2], session, __ATOMIC_RELEASE);
     }
+    return bits;
+}
+
+int mig_may_use(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci)
+{
+    if (mig_monitor())
+        return 1;
+    if (gi >= INSTANCES || (ci != NVSIM_ABSENT_U32 && ci >= STEP - 1))
+        return 0;
+    unsigned bit = gi * STEP + (ci == NVSIM_ABSENT_U32 ? 0 : 1 + ci);
+    uint64_t *bits = usable_bits((unsigned)(slot_of(gpu) - nvsim_board.slots));
     if (LOAD(bits[bit / 64 % 2]) >> bit % 64 & 1)
         return 1;
-    if (!openable(CAP_FIRST + minor_of_gpu * CAP_INSTANCES * CAP_STEP + bit))
+    if (!mig_instance_allowed(LOAD(gpu->minor), gi, ci))
         return 0;
     __atomic_fetch_or(&bits[bit / 64 % 2], 1ull << bit % 64, __ATOMIC_RELAXED);
     return 1;
 }
 
-int mig_may_use(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci)
+/* On a machine, and in its containers, /proc/driver is laid over procfs, and a process follows the board.  A tree that
+ * nobody entered has nobody who does. */
+static int followed(void)
 {
-    unsigned place = (unsigned)(slot_of(gpu) - nvsim_board.slots), minor = LOAD(gpu->minor);
-    if (mig_monitor())
-        return 1;
-    if (gi >= CAP_INSTANCES || (ci != NVSIM_ABSENT_U32 && ci >= CAP_STEP - 1))
-        return 0;
-    if (!may_open(place, minor, gi * CAP_STEP))
-        return 0;
-    return ci == NVSIM_ABSENT_U32 || may_open(place, minor, gi * CAP_STEP + 1 + ci);
+    struct stat proc, driver;
+    return !stat("/proc", &proc) && !stat("/proc/driver/nvidia", &driver) && proc.st_dev != driver.st_dev;
 }
 
-/* A machine has a kernel that follows the board; a host that was built in place has none. */
 void mig_settle(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci, int there)
 {
     static const char top[] = "/proc/driver/nvidia/capabilities";
     char path[sizeof top + 64];
     int length = snprintf(path, sizeof path, "%s/gpu%u/mig", top, LOAD(gpu->minor));
-    if (strcmp(nvsim_board.header.dev_root, "/") || access("/run/nvsim-host", F_OK) || access(path, F_OK))
+    if (strcmp(nvsim_board.header.dev_root, "/") || LOAD(gpu->minor) >= NVSIM_CAPABILITY_GPUS || !followed() ||
+        access(path, F_OK))
         return;
     if (ci == NVSIM_ABSENT_U32)
         snprintf(path + length, sizeof path - (size_t)length, "/gi%u/access", gi);

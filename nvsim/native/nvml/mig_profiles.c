@@ -1,70 +1,7 @@
-/* MIG profiles of the boards: what there is, what still fits, and where the driver would put the next instance. */
+/* MIG profiles through NVML: what there is, what still fits, and where the driver would put the next instance. */
 #include <stdio.h>
 
 #include "mig.h"
-#include "mig_tables.inc"
-
-enum { TABLES = sizeof tables / sizeof *tables };
-
-static unsigned newest(const unsigned (*counts)[2], size_t length)
-{
-    unsigned branch = driver_branch(), count = counts[0][1];
-    for (size_t i = 0; i < length && counts[i][0] <= branch; i++)
-        count = counts[i][1];
-    return count;
-}
-
-unsigned mig_index_count(void)
-{
-    return newest(index_counts, sizeof index_counts / sizeof *index_counts);
-}
-
-unsigned mig_compute_index_count(void)
-{
-    return newest(compute_counts, sizeof compute_counts / sizeof *compute_counts);
-}
-
-const struct mig_table *mig_table_of(const struct nvsim_gpu *gpu)
-{
-    uint32_t number = LOAD(gpu->mig_table);
-    return number < TABLES && tables[number].count ? &tables[number] : NULL;
-}
-
-const struct mig_profile *mig_profile_with_id(const struct nvsim_gpu *gpu, unsigned id)
-{
-    const struct mig_table *table = mig_table_of(gpu);
-    for (unsigned i = 0, known = mig_index_count(); table && i < table->count; i++)
-        if (table->profiles[i].id == id && table->profiles[i].index < known)
-            return &table->profiles[i];
-    return NULL;
-}
-
-const struct mig_profile *mig_profile_with_index(const struct nvsim_gpu *gpu, unsigned index)
-{
-    const struct mig_table *table = mig_table_of(gpu);
-    for (unsigned i = 0; table && index < mig_index_count() && i < table->count; i++)
-        if (table->profiles[i].index == index)
-            return &table->profiles[i];
-    return NULL;
-}
-
-const struct mig_compute *mig_compute_with_id(const struct mig_profile *profile, unsigned id)
-{
-    for (unsigned i = 0; i < profile->compute_count; i++)
-        if (profile->compute[i].id == id)
-            return &profile->compute[i];
-    return NULL;
-}
-
-unsigned mig_compute_sm(const struct mig_table *table, const struct mig_profile *profile, unsigned slices)
-{
-    if (slices == profile->slices)
-        return profile->sm;
-    for (unsigned i = 0; i < table->count; i++)
-        if (table->profiles[i].slices == slices)
-            return table->profiles[i].sm;
-    return profile->sm * slices / profile->slices;
-}
 
 int mig_is_free(const struct nvsim_gpu *gpu, unsigned start, unsigned size)
 {
@@ -205,7 +142,7 @@ static unsigned capabilities(const struct mig_profile *profile)
 /* Version 2 and 3 of the struct have one size; P2P moved from a number of its own to a bit. */
 static nvmlReturn_t versioned_info(const struct mig_profile *profile, nvmlGpuInstanceProfileInfo_v2_t *info)
 {
-    if (info->version == NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v2_t) {
+    if (IS_VERSION(info, NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v2_t)) {
         *info = (nvmlGpuInstanceProfileInfo_v2_t){
             .version = info->version, .id = profile->id, .isP2pSupported = profile->p2p,
             .sliceCount = profile->slices, .instanceCount = profile->most, .multiprocessorCount = profile->sm,
@@ -215,7 +152,7 @@ static nvmlReturn_t versioned_info(const struct mig_profile *profile, nvmlGpuIns
         snprintf(info->name, sizeof info->name, "MIG %s", profile->name);
         return NVML_SUCCESS;
     }
-    if (info->version != NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v3_t)
+    if (!IS_VERSION(info, NVSIM_VERSION_nvmlGpuInstanceProfileInfo_v3_t))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     nvmlGpuInstanceProfileInfo_v3_t *third = (nvmlGpuInstanceProfileInfo_v3_t *)(void *)info;
     *third = (nvmlGpuInstanceProfileInfo_v3_t){

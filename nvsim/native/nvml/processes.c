@@ -1,6 +1,8 @@
 /* Running processes, from the board's table.  Every version of a list is the same processes in another layout. */
 #include "processes.h"
 
+enum { LAST_WIDE_535 = 86 };
+
 /* An entry of each version of the public lists. */
 static void write_v1(void *entries, unsigned place, const struct nvsim_gpu *gpu, unsigned i)
 {
@@ -18,7 +20,8 @@ static void write_v2(void *entries, unsigned place, const struct nvsim_gpu *gpu,
         .computeInstanceId = LOAD(gpu->process_compute_instance[i])};
 }
 
-/* Outside confidential computing no memory is protected. */
+/* Outside confidential computing no memory is protected.  The third version wrote these entries too in the first
+ * releases of branch 535, which broke its callers; since then it has those of the second version again. */
 static void write_detail(void *entries, unsigned place, const struct nvsim_gpu *gpu, unsigned i)
 {
     ((nvmlProcessDetail_v1_t *)entries)[place] = (nvmlProcessDetail_v1_t){
@@ -51,15 +54,21 @@ nvmlReturn_t list_processes(nvmlDevice_t device, uint32_t kinds, unsigned *count
     nvmlReturn_t function(nvmlDevice_t device, unsigned int *infoCount, type *infos) \
     { return list_processes(device, kinds, infoCount, infos, write); }
 
+static process_writer *third_version(void)
+{
+    unsigned release = LOAD(nvsim_board.header.driver_release);
+    return driver_branch() == 535 && release <= LAST_WIDE_535 ? write_detail : write_v2;
+}
+
 GET_LIST(nvmlDeviceGetComputeRunningProcesses, COMPUTE_PROCESSES, nvmlProcessInfo_v1_t, write_v1)
 GET_LIST(nvmlDeviceGetComputeRunningProcesses_v2, COMPUTE_PROCESSES, nvmlProcessInfo_v2_t, write_v2)
-GET_LIST(nvmlDeviceGetComputeRunningProcesses_v3, COMPUTE_PROCESSES, nvmlProcessInfo_t, write_v2)
+GET_LIST(nvmlDeviceGetComputeRunningProcesses_v3, COMPUTE_PROCESSES, nvmlProcessInfo_t, third_version())
 GET_LIST(nvmlDeviceGetGraphicsRunningProcesses, GRAPHICS_PROCESSES, nvmlProcessInfo_v1_t, write_v1)
 GET_LIST(nvmlDeviceGetGraphicsRunningProcesses_v2, GRAPHICS_PROCESSES, nvmlProcessInfo_v2_t, write_v2)
-GET_LIST(nvmlDeviceGetGraphicsRunningProcesses_v3, GRAPHICS_PROCESSES, nvmlProcessInfo_t, write_v2)
+GET_LIST(nvmlDeviceGetGraphicsRunningProcesses_v3, GRAPHICS_PROCESSES, nvmlProcessInfo_t, third_version())
 GET_LIST(nvmlDeviceGetMPSComputeRunningProcesses, MPS_PROCESSES, nvmlProcessInfo_v1_t, write_v1)
 GET_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v2, MPS_PROCESSES, nvmlProcessInfo_v2_t, write_v2)
-GET_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, MPS_PROCESSES, nvmlProcessInfo_t, write_v2)
+GET_LIST(nvmlDeviceGetMPSComputeRunningProcesses_v3, MPS_PROCESSES, nvmlProcessInfo_t, third_version())
 
 nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *plist)
 {

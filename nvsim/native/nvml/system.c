@@ -17,6 +17,8 @@ nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned int length)
 nvmlReturn_t nvmlSystemGetNVMLVersion(char *version, unsigned int length)
 {
     const struct nvsim_header *header = &nvsim_board.header;
+    if (driver_branch() < 535 && initialised())
+        return NVML_ERROR_UNINITIALIZED;
     return header_text(header->nvml_version, sizeof header->nvml_version, version, length);
 }
 

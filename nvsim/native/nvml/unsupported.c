@@ -39,8 +39,9 @@
         if (i == sizeof versions / sizeof *versions)                                      \
             return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;                                  \
     }
+/* Those that are gone from the newest header are declared nowhere else. */
 #define UNSUPPORTED(function, parameters, ...) \
-    nvmlReturn_t function parameters           \
+    NVML_API nvmlReturn_t function parameters  \
     {                                          \
         if (initialised())                     \
             return NVML_ERROR_UNINITIALIZED;   \

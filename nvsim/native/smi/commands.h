@@ -4,6 +4,9 @@
 #include "gpus.h"
 #include "options.h"
 
+/* Subcommands, with the whole command line. */
+int run_mig(int argc, char **argv);
+
 int print_list(FILE *out);
 int print_excluded(FILE *out);
 void print_table(const struct gpus *gpus, FILE *out);

@@ -130,12 +130,28 @@ static int run(const struct options *options)
     return status;
 }
 
+/* The subcommand of the command line, NULL if it has none. */
+static int (*find_subcommand(int argc, char **argv))(int, char **)
+{
+    static const struct { const char *name; int (*run)(int argc, char **argv); } subcommands[] = {
+        {"mig", run_mig},
+    };
+
+    for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)
+        if (!strcmp(argv[1], subcommands[i].name))
+            return subcommands[i].run;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
-    struct options options = parse_options(argc, argv);
+    int (*subcommand)(int, char **) = find_subcommand(argc, argv);
+    struct options options = {0};
     nvmlReturn_t result = NVML_ERROR_LIBRARY_NOT_FOUND;
     int status;
 
+    if (!subcommand)
+        options = parse_options(argc, argv);
     if (options.mode == MODE_HELP && !options.error) {
         print_help();
         return 0;
@@ -145,7 +161,7 @@ int main(int argc, char **argv)
         result = nvml_init();
     status = report_init(result);
     if (!status)
-        status = run(&options);
+        status = subcommand ? subcommand(argc, argv) : run(&options);
     if (result == NVML_SUCCESS)
         NVML(nvmlShutdown);
     nvml_close();

@@ -214,7 +214,7 @@ static bool is_subcommand(const char *token)
 {
     static const char *const names[] = {
         "dmon", "daemon", "replay", "pmon", "topo", "drain", "nvlink", "clocks", "encodersessions", "fbcsessions",
-        "mig", "vgpu", "compute-policy", "boost-slider", "power-hint", "conf-compute", "c2c", "power-smoothing",
+        "vgpu", "compute-policy", "boost-slider", "power-hint", "conf-compute", "c2c", "power-smoothing",
         "base-clocks", "gpm", "pci", "stats",
     };
 

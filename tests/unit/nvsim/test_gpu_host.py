@@ -65,10 +65,10 @@ def test_changes_reach_programs_that_run_already_and_the_process_itself(host: Gp
 
 
 def test_a_value_that_cannot_be_set_is_an_error_that_names_it(host: GpuHost) -> None:
-    with pytest.raises(NvsimError, match="name: this cannot be changed"):
-        host.set(gpu=0, name="T5")
-    with pytest.raises(NvsimError, match="no GPU '9'"):
-        host.set(gpu=9, temperature=1)
+    for gpu, values, said in ((0, {"name": "T5"}, "'name' cannot be changed"), (9, {"temperature": 1}, "no GPU 9"),
+                              (0, {"temperature": "hot"}, "temperature"), ("GPU-0", {"fault": 0}, "no GPU 'GPU-0'")):
+        with pytest.raises(NvsimError, match=said):
+            host.set(gpu, **values)
     with pytest.raises(NvsimError, match="coffee"):
         host.ctl("set", "coffee=1")
 
