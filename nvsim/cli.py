@@ -216,7 +216,10 @@ def _ctl(words: list[str]) -> int:
         print(help.of(options.verb))
         return 0
     action = verbs.parse([options.verb, *options.words])
-    for line in action.apply(options.host or _running_host()):
+    host = options.host or _running_host()
+    if verbs.endless(action):
+        print("nvsim: until Ctrl-C", file=sys.stderr)
+    for line in action.apply(host):
         print(line)
     return 0
 

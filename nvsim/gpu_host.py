@@ -112,11 +112,16 @@ class GpuHost:
                               capture_output=True, text=True, errors="replace", check=False)
 
     def popen(self, argv: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
-        """Starts a program on the host, such as an exporter that a test then asks; options of subprocess.Popen."""
+        """Starts a program on the host, such as an exporter that a test then asks; options of subprocess.Popen.
+
+        A program that still runs when the host ends is killed."""
         machine = self._running()
         if machine:
-            return machine.popen(argv, **options)
-        return subprocess.Popen(self._found(argv), **{"text": True, "env": self.env, **options})
+            process = machine.popen(argv, **options)
+        else:
+            process = subprocess.Popen(self._found(argv), **{"text": True, "env": self.env, **options})
+        self._stack.callback(_end, process)
+        return process
 
     def set(self, gpu: int | str = "all", **values: int | str | None) -> None:
         """Changes values that every program sees at once: host.set(gpu=2, temperature=91, memory_used=10 * 2**30).
@@ -189,6 +194,12 @@ class GpuHost:
                 shutil.copyfile(source, target)
                 os.symlink(name, f"{self._in_place}/{name.partition('.so')[0]}.so.1")
             board.follow(target, source, dev_root=self._in_place)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    with process:  # closes its pipes, and waits for it
+        pass
 
 
 def _mirror_nodes(source: str, target: str) -> None:

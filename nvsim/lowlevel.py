@@ -22,6 +22,8 @@ def main(argv: list[str], real: str, hook: str) -> int:
     if call.verb in ("create", "run", "restore"):
         prepare(call.bundle, hook)
         note(call, real)
+    elif call.verb == "delete":
+        forget(call, real)
     try:
         os.execv(real, [argv[0], *argv[1:]])
     except OSError as e:
@@ -53,14 +55,27 @@ def note(call: Call, real: str) -> None:
     """Writes down a container that is about to be made.  Where that is not possible, daemon-reload will not know it."""
     import json
 
-    folder = os.path.normpath(f"{os.path.dirname(real)}/{CONTAINERS}")
+    path = _noted(call, real)
     known = {"program": real, "root": call.root, "id": call.id, "bundle": os.path.realpath(call.bundle)}
     try:
-        os.makedirs(folder, exist_ok=True)
-        with open(f"{folder}/{os.getpid()}", "w", encoding="utf-8") as f:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
             json.dump(known, f)
     except OSError:
         return
+
+
+def forget(call: Call, real: str) -> None:
+    """Takes away what `note` wrote."""
+    try:
+        os.unlink(_noted(call, real))
+    except OSError:
+        return
+
+
+def _noted(call: Call, real: str) -> str:
+    folder = os.path.normpath(f"{os.path.dirname(real)}/{CONTAINERS}")
+    return f"{folder}/{os.path.basename(real)} {(call.root + ' ' + call.id).replace('/', '|')}"
 
 
 def prepare(bundle: str, hook: str) -> None:

@@ -68,7 +68,9 @@ class Table:
         for profile in self.profiles:
             if name in (profile.name, f"MIG {profile.name}", str(profile.id)):
                 return profile
-        near = difflib.get_close_matches(name, [p.name for p in self.profiles], n=1, cutoff=0.3)
+        names = [p.name for p in self.profiles]
+        like = [n for n in names if n.partition(".")[0] == name.partition(".")[0]]  # of as many slices
+        near = difflib.get_close_matches(name, like or names, n=1, cutoff=0.3)
         raise NvsimError(f"{name[:60]!r} is no MIG profile of this GPU", source=source,
                          hint=(f"did you mean {near[0]!r}? " if near else "")
                          + f"known: {', '.join(p.name for p in self.profiles)}")

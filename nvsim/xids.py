@@ -10,9 +10,10 @@ from nvsim.document import Keys
 from nvsim.errors import NvsimError
 
 CATALOG = Path(__file__).resolve().parent / "catalog" / "xid.yaml"
+RECOVERY = {"reset": 1, "reboot": 2, "drain-and-reset": 4}  # nvmlDeviceGpuRecoveryAction_t
 _CHOICES = {"gpu": ("", "lost", "reset"), "ends": ("", "process", "all"), "memory": ("", "pending", "failed"),
-            "link": ("", "down"), "needs": ("", "ecc", "nvlink")}
-_KEYS = ("name", "says", "gpu", "ends", "dram", "sram", "corrected", "memory", "link", "needs", "source")
+            "link": ("", "down"), "needs": ("", "ecc", "nvlink"), "recovery": ("", *RECOVERY)}
+_KEYS = ("name", "says", "dram", "sram", "corrected", *_CHOICES, "source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Xid:
     memory: str = ""
     link: str = ""
     needs: str = ""
+    recovery: str = ""
 
 
 @functools.cache

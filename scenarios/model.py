@@ -210,11 +210,15 @@ def _change(value: object, source: str) -> Action:
     try:
         words = shlex.split(value) if isinstance(value, str) else [
             "set", *(f"{key}={number}" for key, number in mapping_of(value, source).items())]
-        return verbs.parse(words)
+        action = verbs.parse(words)
     except ValueError as e:
         raise NvsimError(f"not a command line: {e}", source=source) from e
     except NvsimError as e:
         raise e.within(source) from e
+    if verbs.endless(action):
+        raise NvsimError("a change that goes on has no place in a case", source=source,
+                         hint="load gpu=0 training at=60s, process add without until=")
+    return action
 
 
 def load_file(path: str, name: str = "") -> tuple[Case, ...]:

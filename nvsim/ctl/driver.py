@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nvsim import board, catalogue, plan_proc
 from nvsim.catalogue import Release
-from nvsim.ctl import processes
+from nvsim.ctl import kernel_log, processes
 from nvsim.ctl.kernel_files import overwrite
 from nvsim.ctl.targets import boards, targets
 from nvsim.ctl.words import Words, chosen
@@ -37,7 +37,7 @@ class Load:
         _move(root, self.loaded)
         for path in paths:
             board.update_header(path, driver_loaded=int(self.loaded))
-        return [f"kernel modules {'loaded' if self.loaded else 'unloaded'}"]
+        return [f"kernel modules {'loaded' if self.loaded else 'unloaded'}", *(_log(root) if self.loaded else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,8 @@ class Upgrade:
         _rewrite(root, old.kernel_version, self.release)
         for path in paths:
             board.update_header(path, kernel_version=self.release.version, driver_loaded=1)
-        return [f"kernel modules {old.kernel_version} → {self.release.version}; libraries {old.driver_version}"]
+        return [f"kernel modules {old.kernel_version} → {self.release.version}; libraries {old.driver_version}",
+                *_log(root)]
 
 
 def parse(words: Words) -> Load | Upgrade:
@@ -88,6 +89,15 @@ def _move(root: str, loaded: bool) -> None:
             os.rename(f"{source}/{name}", f"{target}/{name}")
     except OSError as e:
         raise NvsimError(f"cannot move what the module shows: {e.strerror}", source=source) from e
+
+
+def _log(root: str) -> list[str]:
+    """What the module says when it is loaded, by what it shows; nothing on a host that does not show it."""
+    try:
+        with open(f"{root}/{PROC}/version", encoding="utf-8") as f:
+            return [kernel_log.append(root, f"NVRM: loading {f.readline().strip().removeprefix('NVRM version: ')}")]
+    except FileNotFoundError:
+        return []
 
 
 def _rewrite(root: str, old: str, release: Release) -> None:

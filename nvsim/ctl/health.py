@@ -9,6 +9,7 @@ from nvsim.ctl import config_space, memory_errors, processes
 from nvsim.ctl.targets import Target, targets
 from nvsim.ctl.words import Words
 from nvsim.errors import NvsimError
+from nvsim.xids import RECOVERY
 
 LOST, RESET_REQUIRED = 15, 16  # nvmlReturn_t
 
@@ -62,7 +63,8 @@ def parse_recover(words: Words) -> Restore:
 
 def lose(one: Target) -> str:
     """Takes a GPU off the bus."""
-    one.edit(lambda gpu: {"fault": LOST, **processes.without(gpu, lambda _: True)})
+    one.edit(lambda gpu: {"fault": LOST, "recovery_action": RECOVERY["reboot"],
+                          **processes.without(gpu, lambda _: True)})
     config_space.hide(one.root, one.gpu.bus_id)
     return f"{one.name}: lost"
 
@@ -75,8 +77,8 @@ def _restore(one: Target) -> str:
 
 def restored(gpu: Gpu) -> dict[str, Any]:
     """The record after a reset: no process, volatile counters at 0, pending modes in force, rows remapped, links up."""
-    values: dict[str, Any] = {"fault": 0, **processes.without(gpu, lambda _: True)}
-    values |= {name: 0 for name in memory_errors.COUNTERS if "volatile" in name}
+    values: dict[str, Any] = {"fault": 0, "recovery_action": 0, **processes.without(gpu, lambda _: True)}
+    values |= memory_errors.cleared(gpu, ("volatile",))
     values |= {"ecc_mode": gpu.ecc_pending, **mig.reset(gpu)}
     for name in ("remapped_pending", "retired_pages_pending"):
         if getattr(gpu, name) is not None:

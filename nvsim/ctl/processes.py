@@ -20,11 +20,8 @@ def table(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def without(gpu: Gpu, leaves: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """New values of the record after some processes have left, with the memory that they give back.
+    """New values of the record after some processes have left; none if none leaves.
 
-    Nothing changes if none leaves."""
-    gone = [entry for entry in rows(gpu) if leaves(entry)]
-    if not gone:
-        return {}
+    Memory in use and accounting follow by themselves (nvsim/board_processes.py)."""
     kept = [entry for entry in rows(gpu) if not leaves(entry)]
-    return {**table(kept), "memory_used": max(0, gpu.memory_used - sum(entry["memory"] for entry in gone))}
+    return table(kept) if len(kept) < len(rows(gpu)) else {}

@@ -17,11 +17,12 @@ Change = Callable[[Gpu], Mapping[str, Any]]
 class Target:
     """A GPU: `index` is its number in PCI bus order, `gpu` its record when it was looked up.
 
-    `places` are the driver libraries with its place on the board of each."""
+    `places` are the driver libraries with its place on the board of each, `driver` is their version."""
 
     root: str
     index: int
     gpu: Gpu
+    driver: str
     places: tuple[tuple[str, int], ...]
 
     @property
@@ -57,10 +58,10 @@ def targets(root: str, wanted: str) -> list[Target]:
 
     Raises NvsimError if `root` is no built host, or has no such GPU."""
     paths = boards(root)
-    gpus = board.read(paths[0]).gpus
-    meant = _meant(gpus, wanted, paths[0])
+    first = board.read(paths[0])
+    meant = _meant(first.gpus, wanted, paths[0])
     places = {path: {gpu.uuid: place for place, gpu in enumerate(board.read(path).gpus)} for path in paths}
-    return [Target(root=root, index=index, gpu=gpu,
+    return [Target(root=root, index=index, gpu=gpu, driver=first.driver_version,
                    places=tuple((path, places[path][gpu.uuid]) for path in paths if gpu.uuid in places[path]))
             for index, gpu in meant]
 

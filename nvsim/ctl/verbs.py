@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nvsim.ctl import driver, health, links, mig, reload, values, xid
+from nvsim.ctl import driver, ecc, health, links, load, mig, process, reload, throttle, values, xid
 from nvsim.ctl.words import Words, chosen, split
 
 
@@ -55,9 +55,44 @@ VERBS = {
                           "mig create 0 1/1c.4g.20gb": "a compute instance in GPU instance 1",
                           "mig destroy 0 1/0": "a compute instance", "mig destroy 0": "all instances of a GPU",
                           "mig list": "what there is"}),
-    "nvlink": Verb(about="takes NVLinks down and brings them up", usage="gpu=N [link=N] up|down", parse=links.parse,
-                   keys={**GPU, "link": "number of the link; default: all of them"},
-                   examples={"nvlink gpu=0 link=3 down": "one link", "nvlink gpu=0 up": "all of its links"}),
+    "ecc": Verb(about="memory errors without an Xid",
+                usage="gpu=N corrected|uncorrected dram|sram [count=N] [scope=WHICH] [repair=STATE] | gpu=N clear",
+                parse=ecc.parse,
+                keys={**GPU, "count": "errors, 1 if not given", "scope": "volatile, aggregate, or both",
+                      "repair": "pending: a page or row waits for a reset; failed: it could not be remapped"},
+                examples={"ecc gpu=0 uncorrected dram": "an error, with event 2", "ecc gpu=0 clear scope=volatile":
+                          "counters at 0", "ecc gpu=0 corrected dram count=3 repair=pending": "and a row waits"}),
+    "throttle": Verb(about="slows a GPU down and says why", usage="gpu=N reason=WHY | gpu=N off",
+                     parse=throttle.parse, keys={**GPU, "reason": ", ".join((*throttle.REASONS, throttle.OFF))},
+                     examples={"throttle gpu=0 reason=thermal": "hot, at lower clocks", "throttle gpu=0 off":
+                               "as before"}),
+    "nvlink": Verb(about="takes NVLinks down, brings them up, counts errors",
+                   usage="gpu=N [link=N] up|down|errors=N [kind=KIND]", parse=links.parse,
+                   keys={**GPU, "link": "number of the link; default: all of them",
+                         "errors": "errors to count", "kind": ", ".join(links.COUNTERS)},
+                   examples={"nvlink gpu=0 link=3 down": "one link", "nvlink gpu=0 up": "all of its links",
+                             "nvlink gpu=0 link=3 errors=5 kind=replay": "five replays"}),
+    "process": Verb(about="processes that come to a GPU and leave it",
+                    usage="add gpu=N pid=N [name=TEXT] [memory=SIZE] [type=C|G|C+G|M] … | remove gpu=N pid=N|all",
+                    parse=process.parse,
+                    keys={**GPU, "pid": "its number; all, when removed", "name": "as nvidia-smi shows it",
+                          "memory": "device memory, such as 2GiB", "type": ", ".join(process.KINDS),
+                          "sm": "percent of time on SMs", "mem": "percent of time on memory",
+                          "enc": "percent of time on encoders", "dec": "percent of time on decoders",
+                          "gi": "GPU instance, on a MIG device", "ci": "its compute instance",
+                          "until": "exit: in the foreground, as long as that process lives here"},
+                    examples={"process add gpu=0 pid=4711 name=python memory=2GiB sm=80": "one comes",
+                              "process add gpu=0 pid=4711 memory=1GiB until=exit": "as long as it lives",
+                              "process remove gpu=all pid=all": "all leave"}),
+    "load": Verb(about="lets GPUs work: utilisation, memory, clocks, power, temperature over time",
+                 usage="[gpu=N] PATTERN [seed=N] [for=TIME | at=TIME]", parse=load.parse,
+                 keys={"gpu": f"{GPU['gpu']}; default: all", "pattern": ", ".join(load.PATTERNS),
+                       "seed": "the same seed, the same values; default 0",
+                       "for": "how long, such as 90s, 5m; default: until Ctrl-C",
+                       "at": "sets the values of this moment at once, and ends"},
+                 examples={"load training seed=7 for=60s": "all GPUs, in the foreground",
+                           "load gpu=0 training at=5m": "as five minutes after its start",
+                           "load gpu=0 idle": "at rest again"}),
     "driver": Verb(about="other kernel modules under the libraries that are in use, or none",
                    usage="upgrade VERSION | unload | load", parse=driver.parse, keys={},
                    examples={"driver upgrade 550.90.07": "programs that start find a mismatch",
@@ -75,3 +110,8 @@ def parse(words: Sequence[str]) -> Action:
     name = chosen(words[0] if words else "", tuple(VERBS), "ctl")
     verb = VERBS[name]
     return verb.parse(split(name, words[1:], tuple(verb.keys)))
+
+
+def endless(action: Action) -> bool:
+    """Whether a change goes on until it is interrupted."""
+    return isinstance(action, (load.Run, process.Add)) and action.endless

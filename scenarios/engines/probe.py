@@ -44,10 +44,11 @@ def seen(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gpus(nvml: dict[str, Any]) -> tuple[str, ...] | None:
-    """The UUIDs that NVML lists; none where it cannot be initialised; None in an image without a loader."""
+    """The UUIDs that NVML lists, without GPUs that do not answer; none where it cannot be initialised; None in an image
+    without a loader."""
     if nvml.get("error") == "no dynamic loader":
         return None
-    return tuple(gpu["uuid"] for gpu in nvml.get("gpus", ()))
+    return tuple(gpu["uuid"] for gpu in nvml.get("gpus", ()) if "uuid" in gpu)
 
 
 def _right(device: dict[str, Any]) -> str:

@@ -205,7 +205,7 @@ def test_a_wrong_command_line_is_answered_as_by_the_genuine_tool(smi, args, stat
     assert smi.says(*args) == (status, text)
 
 
-@pytest.mark.parametrize("args", [["--dtd"], ["topo", "-m"], ["vgpu"]])
+@pytest.mark.parametrize("args", [["--dtd"], ["drain", "-q"], ["vgpu"]])
 def test_what_is_not_built_fails_and_prints_no_result(smi, args):
     done = smi(*args)
     assert (done.returncode, done.stdout) == (1, "")

@@ -3,6 +3,8 @@ whose setting calls gave the return code in question."""
 
 import pytest
 
+from nvsim import board
+
 GPU = "00000000:07:00.0"
 SEE_HELP = "Please run 'nvidia-smi -h' for help.\n\n"
 ENDED = "Terminating early due to previous errors.\n"
@@ -91,3 +93,23 @@ def test_a_reset_is_beyond_nvml(smi):
     status, text = smi.says("-r", "-i", "0")
     assert status == 3 and text == ("GPU Reset couldn't run because it could not be determined if GPU "
                                     f"{GPU} is the primary GPU.\n")
+
+
+@pytest.mark.parametrize(("args", "text"), [
+    (["-pm", "0"], f"Disabled persistence mode for GPU {GPU}.\nAll done.\n"),
+    (["-c", "3"], f"Set compute mode to EXCLUSIVE_PROCESS for GPU {GPU}.\nAll done.\n"),
+    (["-am", "1"], f"Enabled Accounting Mode for GPU {GPU}.\nAll done.\n"),
+    (["-mig", "1"], f"Enabled MIG Mode for GPU {GPU}\nAll done.\n")])
+def test_a_change_is_made_and_told(smi, args, text):
+    assert smi.says("-i", "0", *args) == (0, text)
+
+
+def test_a_change_is_seen_by_the_next_command(smi):
+    for args in (["-pm", "0"], ["-c", "2"], ["-am", "1"]):
+        assert smi.says("-i", "0", *args)[0] == 0
+    assert smi.csv("persistence_mode,compute_mode,accounting.mode", "-i", "0") == ["Disabled, Prohibited, Enabled"]
+
+
+def test_a_lost_gpu_ends_the_command(smi):
+    board.update(smi.library, 0, fault=15)
+    assert smi.says("-pm", "0")[0] == 15

@@ -251,7 +251,6 @@ def test_a_mig_device_answers_for_itself_and_knows_its_parent(nvml):
             attributes.memory) == (14, 2, 3, 1, 19968)
     assert host.struct(Attributes, "DeviceGetAttributes_v2", gpu) == -UNSUPPORTED
     assert host.struct(Memory, "DeviceGetMemoryInfo", device).total == 19968 * MIB
-    assert host.number("DeviceGetTemperature", device, 0) == -INVALID
 
 
 def test_planner_and_library_give_an_instance_the_same_uuid(nvml):
@@ -339,3 +338,58 @@ def test_sixty_four_gpus_hold_seven_devices_each(nvml):
         seen |= {host.text("DeviceGetUUID", device) for device in devices}
         assert host.left(gpu, table(A100).profile("1g.5gb")) == 0
     assert len(seen) == 448
+
+
+class Process(ctypes.Structure):
+    _fields_ = (("pid", ctypes.c_uint), ("memory", ctypes.c_ulonglong), ("instance", ctypes.c_uint),
+                ("compute", ctypes.c_uint))
+
+
+def pids(host, device):
+    found, size = (Process * 8)(), ctypes.c_uint(8)
+    assert host.call("DeviceGetComputeRunningProcesses_v3", device, ctypes.byref(size), found) == OK
+    return [entry.pid for entry in found[:size.value]]
+
+
+def test_a_mig_device_lists_its_own_processes_and_counts_their_memory(nvml):
+    host = nvml(A100, process_pid=(10, 11, 12), process_kind=(1, 1, 1), process_gpu_instance=(13, 13, 11),
+                process_compute_instance=(0, 1, 0), process_memory=(MIB, 2 * MIB, 4 * MIB))
+    gpu = host.gpu()
+    for _ in range(2):
+        host.handle("GpuInstanceCreateComputeInstance", host.handle("DeviceCreateGpuInstance", gpu, 19), 0)
+    devices = [host.handle("DeviceGetMigDeviceHandleByIndex", gpu, i) for i in range(2)]
+    assert [pids(host, one) for one in (gpu, *devices)] == [[10, 11, 12], [12], [10]]
+    assert [host.struct(Memory, "DeviceGetMemoryInfo", one).used for one in devices] == [4 * MIB, 3 * MIB]
+
+
+def test_what_only_a_whole_gpu_has_a_mig_device_does_not_support(nvml):
+    host = nvml(A100)
+    gpu = host.gpu()
+    host.handle("GpuInstanceCreateComputeInstance", host.handle("DeviceCreateGpuInstance", gpu, 19), 0)
+    device = host.handle("DeviceGetMigDeviceHandleByIndex", gpu, 0)
+    two = ctypes.create_string_buffer(8)
+    assert [host.call("DeviceGetUtilizationRates", one, two) for one in (gpu, device)] == [UNSUPPORTED] * 2
+    for function, *arguments in (("DeviceGetTemperature", 0), ("DeviceGetMinorNumber",), ("DeviceGetPowerUsage",)):
+        assert host.number(function, gpu, *arguments) >= 0
+        assert host.number(function, device, *arguments) == -UNSUPPORTED
+    events = host.handle("EventSetCreate")
+    assert host.call("DeviceRegisterEvents", gpu, ctypes.c_ulonglong(256), events) == OK
+    assert host.call("DeviceRegisterEvents", device, ctypes.c_ulonglong(256), events) == UNSUPPORTED
+    host.call("EventSetFree", events)
+    errors = ctypes.c_ulonglong()
+    counters = {(kind, life, place): host.call("DeviceGetMemoryErrorCounter", device, kind, life, place,
+                                               ctypes.byref(errors))
+                for kind in (0, 1) for life in (0, 1) for place in (2, 7)}
+    assert [key for key, code in counters.items() if code == OK] == [(1, 0, 7)]
+
+
+def test_a_device_is_found_by_the_bytes_of_its_uuid_too(nvml):
+    class ByBytes(ctypes.Structure):
+        _fields_ = (("version", ctypes.c_uint), ("type", ctypes.c_uint), ("value", ctypes.c_ubyte * 44))
+
+    host = nvml(A100)
+    host.handle("GpuInstanceCreateComputeInstance", host.handle("DeviceCreateGpuInstance", host.gpu(), 19), 0)
+    device = host.handle("DeviceGetMigDeviceHandleByIndex", host.gpu(), 0)
+    number = uuid.UUID(host.text("DeviceGetUUID", device).removeprefix("MIG-")).bytes
+    asked = ByBytes(version=ctypes.sizeof(ByBytes) | 1 << 24, type=2, value=(ctypes.c_ubyte * 44)(*number))
+    assert host.handle("DeviceGetHandleByUUIDV", ctypes.byref(asked)).value == device.value

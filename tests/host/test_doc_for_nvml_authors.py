@@ -24,13 +24,21 @@ def project(pytester: pytest.Pytester) -> Path:
 
 
 def test_the_page_has_a_program_tests_and_commands() -> None:
-    assert set(FILES) == {"gpu_metrics.py", "test_gpu_metrics.py", "test_in_process.py"}
+    assert set(FILES) == {"gpu_metrics.py", "test_gpu_metrics.py", "test_in_process.py", "conftest.py"}
     assert len(CONSOLES) == 2
 
 
 def test_the_tests_of_the_page_pass(project: Path, pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess("-p", "nvsim.pytest_plugin", "--strict-markers", "-W", "error")
-    done.assert_outcomes(passed=12)
+    done.assert_outcomes(passed=13)
+
+
+def test_the_session_fixture_of_the_page_is_a_host(project: Path, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        def test_dgx(dgx):
+            assert dgx.run(["nvidia-smi", "-L"]).stdout.count("H100") == 8
+    """)
+    pytester.runpytest_subprocess("-p", "nvsim.pytest_plugin", "-k", "dgx").assert_outcomes(passed=1, deselected=13)
 
 
 def steps(console: str) -> list[tuple[str, list[str]]]:

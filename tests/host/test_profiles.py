@@ -1,6 +1,7 @@
 """Every profile of this package: all who ask the machine get the answer that the profile and the catalogue give."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,8 +61,15 @@ def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host:
     facts = [models.model(gpu.model) for gpu in said.gpus]
     uuids = [gpu.uuid for gpu in said.gpus]
 
-    listed = [f"GPU {gpu.index}: {fact['name']} (UUID: {gpu.uuid})" for gpu, fact in zip(said.gpus, facts, strict=True)]
-    assert out(host, "nvidia-smi", "-L").splitlines() == listed
+    listed: dict[str, list[str]] = {}
+    for line in out(host, "nvidia-smi", "-L").splitlines():
+        if line.startswith("GPU "):
+            listed[line] = []
+        else:
+            listed[list(listed)[-1]].append(line.split()[1])
+    assert {line: sorted(parts) for line, parts in listed.items()} == {
+        f"GPU {gpu.index}: {fact['name']} (UUID: {gpu.uuid})": sorted(_mig_devices(gpu))
+        for gpu, fact in zip(said.gpus, facts, strict=True)}
     assert f"Driver Version: {said.driver}" in out(host, "nvidia-smi")
 
     seen = json.loads(out(host, sys.executable, "-c", CLIENT))
@@ -79,15 +87,28 @@ def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host:
     assert f"NVRM version:   {said.kernel_driver}\n" in info
     nodes = {line for line in out(host, f"{prefix}/nvidia-container-cli", "list").splitlines() if "/dev/nvidia" in line}
     assert nodes >= {f"/dev/nvidia{gpu.minor}" for gpu in said.gpus} | {"/dev/nvidiactl", "/dev/nvidia-uvm"}
-    assert len([node for node in nodes if node[-1].isdigit()]) == len(said.gpus)
+    assert len([node for node in nodes if re.fullmatch(r"/dev/nvidia\d+", node)]) == len(said.gpus)
 
     spec = json.loads(out(host, f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json"))
     devices = {device["name"]: {node["path"] for node in device["containerEdits"]["deviceNodes"]}
                for device in spec["devices"]}
-    assert set(devices) == {str(gpu.index) for gpu in said.gpus} | set(uuids) | {"all"}
-    assert all(f"/dev/nvidia{gpu.minor}" in devices[str(gpu.index)] & devices[gpu.uuid] for gpu in said.gpus)
+    whole = [gpu for gpu in said.gpus if gpu.mig is None]
+    parts = {f"{gpu.index}:{i}": gpu for gpu in said.gpus for i in range(len(_mig_devices(gpu)))}
+    assert {name for name in devices if not name.startswith("MIG-")} == {
+        "all", *parts, *(str(gpu.index) for gpu in whole), *(gpu.uuid for gpu in whole)}
+    assert all(f"/dev/nvidia{gpu.minor}" in devices[str(gpu.index)] & devices[gpu.uuid] for gpu in whole)
+    for name, gpu in parts.items():
+        kinds = sorted(re.sub(r"\d+$", "", node) for node in devices[name])
+        assert kinds == ["/dev/nvidia", "/dev/nvidia-caps/nvidia-cap", "/dev/nvidia-caps/nvidia-cap"]
+        assert f"/dev/nvidia{gpu.minor}" in devices[name]
     mounts = {mount["containerPath"] for mount in spec["containerEdits"]["mounts"]}
     assert f"/usr/lib/x86_64-linux-gnu/libcuda.so.{said.driver}" in mounts
+
+
+def _mig_devices(gpu: profile.Gpu) -> list[str]:
+    """The names of a GPU's MIG devices: 3g.20gb for a whole GPU instance, 1c.3g.20gb for a part of one."""
+    return [wanted.profile if slices == int(wanted.profile[0]) else f"{slices}c.{wanted.profile}"
+            for wanted in gpu.mig or () for slices in wanted.compute]
 
 
 def _identity(gpu: dict[str, Any]) -> dict[str, Any]:

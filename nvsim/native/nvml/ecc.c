@@ -1,5 +1,5 @@
 /* ECC: modes, and counters by type, lifetime and place. */
-#include "internal.h"
+#include "mig.h"
 
 GET_PAIR(nvmlDeviceGetEccMode, nvmlEnableState_t, ecc_mode, ecc_pending)
 GET_U32(nvmlDeviceGetDefaultEccMode, nvmlEnableState_t, ecc_default)
@@ -56,16 +56,29 @@ nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorTyp
     return NVML_SUCCESS;
 }
 
+/* A MIG device only knows of the uncorrected SRAM errors of its GPU since the driver was loaded. */
+static nvmlReturn_t answer_instance(nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter,
+                                    nvmlMemoryLocation_t place, uint64_t errors, unsigned long long *count)
+{
+    if (type != NVML_MEMORY_ERROR_TYPE_UNCORRECTED || counter != NVML_VOLATILE_ECC ||
+        place != NVML_MEMORY_LOCATION_SRAM)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *count = errors;
+    return NVML_SUCCESS;
+}
+
 /* A control-block unit (CBU) finds errors and corrects none. */
 nvmlReturn_t nvmlDeviceGetMemoryErrorCounter(nvmlDevice_t device, nvmlMemoryErrorType_t errorType,
                                              nvmlEccCounterType_t counterType, nvmlMemoryLocation_t locationType,
                                              unsigned long long *count)
 {
-    GPU_OR_RETURN(gpu, device, count != NULL && (unsigned)locationType < PLACES);
+    ANY_DEVICE_OR_RETURN(gpu, place, device, count != NULL && (unsigned)locationType < PLACES);
     struct counters counters = {0};
     nvmlReturn_t result = read_counters(gpu, errorType, counterType, &counters);
     if (result)
         return result;
+    if (place.slot != MIG_NONE)
+        return answer_instance(errorType, counterType, locationType, counters.sram, count);
     int sram = locationType == NVML_MEMORY_LOCATION_SRAM, dram = locationType == NVML_MEMORY_LOCATION_DRAM;
     int corrected_cbu = locationType == NVML_MEMORY_LOCATION_CBU && errorType == NVML_MEMORY_ERROR_TYPE_CORRECTED;
     if (corrected_cbu || (counters.by_unit ? sram : !sram && !dram))

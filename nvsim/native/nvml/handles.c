@@ -85,11 +85,11 @@ nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
     return mig_device_with_uuid(uuid, visible(), device);
 }
 
-/* The sixteen bytes of a UUID as text with its GPU- prefix. */
-static void uuid_text(const unsigned char *bytes, char *text)
+/* The sixteen bytes of a UUID as text with a prefix of four characters. */
+static void uuid_text(const unsigned char *bytes, const char *prefix, char *text)
 {
     static const char digits[] = "0123456789abcdef";
-    memcpy(text, "GPU-", 4);
+    memcpy(text, prefix, 4);
     text += 4;
     for (int i = 0; i < 16; i++) {
         if (i == 4 || i == 6 || i == 8 || i == 10)
@@ -108,9 +108,13 @@ nvmlReturn_t nvmlDeviceGetHandleByUUIDV(const nvmlUUID_t *uuid, nvmlDevice_t *de
     if (!uuid || !device)
         return NVML_ERROR_INVALID_ARGUMENT;
     KNOWN_VERSION(uuid, NVSIM_VERSION_nvmlUUID_v1_t);
-    if (uuid->type == NVML_UUID_TYPE_BINARY)
-        uuid_text(uuid->value.bytes, text);
-    else if (uuid->type == NVML_UUID_TYPE_ASCII)
+    if (uuid->type == NVML_UUID_TYPE_BINARY) { /* of a GPU or a MIG device: the bytes do not say */
+        uuid_text(uuid->value.bytes, "GPU-", text);
+        nvmlReturn_t result = nvmlDeviceGetHandleByUUID(text, device);
+        if (result != NVML_ERROR_NOT_FOUND)
+            return result;
+        memcpy(text, "MIG-", 4);
+    } else if (uuid->type == NVML_UUID_TYPE_ASCII)
         memcpy(text, uuid->value.str, strnlen(uuid->value.str, sizeof uuid->value.str));
     else
         return NVML_ERROR_INVALID_ARGUMENT;

@@ -38,9 +38,11 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int len
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length)
 {
     ANY_DEVICE_OR_RETURN(gpu, place, device, uuid != NULL);
-    if (place.slot != MIG_NONE)
-        return answer_text(gpu->ci_uuid[place.slot], sizeof gpu->ci_uuid[place.slot], uuid, length);
-    return answer_text(gpu->uuid, sizeof gpu->uuid, uuid, length);
+    char mig[MIG_UUID_SIZE];
+    if (place.slot == MIG_NONE)
+        return answer_text(gpu->uuid, sizeof gpu->uuid, uuid, length);
+    mig_read_uuid(gpu, place.slot, mig);
+    return answer_text(mig, sizeof mig, uuid, length);
 }
 
 nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_t object, char *version,

@@ -54,13 +54,16 @@ static inline nvmlReturn_t fault_of(const struct nvsim_gpu *gpu)
     return fault <= NVML_ERROR_RESET_TYPE_NOT_SUPPORTED ? (nvmlReturn_t)fault : NVML_ERROR_UNKNOWN;
 }
 
+/* A handle that is none of a GPU: 3 for a MIG device, which has few properties of its own; else 2. */
+nvmlReturn_t not_a_gpu(nvmlDevice_t device) __attribute__((visibility("hidden")));
+
 /* The GPU of a handle.  `pointers`: whether every output pointer of the call is set. */
 static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu)
 {
     unsigned index = 0;
     nvmlReturn_t result = index_of(device, &index);
     if (result)
-        return result;
+        return result == NVML_ERROR_INVALID_ARGUMENT ? not_a_gpu(device) : result;
     if (!pointers)
         return NVML_ERROR_INVALID_ARGUMENT;
     *gpu = gpu_at(index);

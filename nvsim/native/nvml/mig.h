@@ -29,6 +29,8 @@ HIDDEN void mig_settle(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci, in
 
 /* "MIG-…" of a compute instance, from its GPU's UUID and what it is. */
 HIDDEN void mig_uuid(const struct nvsim_gpu *gpu, unsigned gi_slot, unsigned ci_slot, char *text, size_t size);
+enum { MIG_UUID_SIZE = sizeof ((struct nvsim_gpu *)0)->ci_uuid[0] };
+HIDDEN void mig_read_uuid(const struct nvsim_gpu *gpu, unsigned slot, char uuid[MIG_UUID_SIZE]);
 /* NVML's number of a MIG device among those of its GPU that this process sees; the device of a UUID, 6 without one. */
 HIDDEN unsigned mig_number(const struct nvsim_gpu *gpu, unsigned slot);
 HIDDEN nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t *device);

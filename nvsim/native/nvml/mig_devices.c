@@ -5,15 +5,16 @@
 #include "mig.h"
 #include "sha1.h"
 
-/* The bytes of a UUID text, behind its prefix. */
-static void uuid_bytes(const char *text, unsigned char bytes[16])
+/* The bytes of a GPU's UUID, behind its prefix. */
+static void uuid_bytes(const char *text, size_t size, unsigned char bytes[16])
 {
+    static const char digits[] = "0123456789abcdef";
     unsigned n = 0;
-    for (text = *text ? text + 4 : text; *text && n < 32; text++) {
-        const char *digit = *text == '-' ? NULL : strchr("0123456789abcdef", *text);
+    for (size_t i = sizeof "GPU-" - 1; i < size && text[i] && n < 32; i++) {
+        const char *digit = strchr(digits, text[i]);
         if (!digit)
             continue;
-        unsigned value = (unsigned)(digit - "0123456789abcdef");
+        unsigned value = (unsigned)(digit - digits);
         bytes[n / 2] = (unsigned char)(n % 2 ? bytes[n / 2] | value : value << 4);
         n++;
     }
@@ -29,7 +30,7 @@ void mig_uuid(const struct nvsim_gpu *gpu, unsigned gi_slot, unsigned ci_slot, c
         snprintf(text, size, "MIG-%.44s/%u/%u", gpu->uuid, gi, ci);
         return;
     }
-    uuid_bytes(gpu->uuid, data);
+    uuid_bytes(gpu->uuid, sizeof gpu->uuid, data);
     int length = snprintf((char *)data + 16, sizeof data - 16, "%u/%u/%u/%u", gi, ci, gpu->gi_profile[gi_slot],
                           gpu->ci_profile[ci_slot]);
     nvsim_sha1(data, 16 + (size_t)length, hash);
@@ -59,6 +60,13 @@ nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned i
     return NVML_ERROR_NOT_FOUND;
 }
 
+void mig_read_uuid(const struct nvsim_gpu *gpu, unsigned slot, char uuid[MIG_UUID_SIZE])
+{
+    READING(gpu)
+        memcpy(uuid, gpu->ci_uuid[slot], MIG_UUID_SIZE);
+    uuid[MIG_UUID_SIZE - 1] = '\0';
+}
+
 nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t *device)
 {
     for (unsigned index = 0; index < gpus; index++) {
@@ -66,8 +74,9 @@ nvmlReturn_t mig_device_with_uuid(const char *uuid, unsigned gpus, nvmlDevice_t 
         struct mig_device devices[MIG_SLOTS];
         for (unsigned i = 0, count = mig_devices(gpu, devices); i < count; i++) {
             unsigned slot = devices[i].slot;
-            if (strncasecmp(gpu->ci_uuid[slot], uuid, sizeof gpu->ci_uuid[slot]) ||
-                !mig_may_use(gpu, devices[i].gi, devices[i].ci))
+            char own[MIG_UUID_SIZE];
+            mig_read_uuid(gpu, slot, own);
+            if (strcasecmp(own, uuid) || !mig_may_use(gpu, devices[i].gi, devices[i].ci))
                 continue;
             *device = mig_handle(index, MIG_DEVICE, slot, devices[i].serial);
             return fault_of(gpu);

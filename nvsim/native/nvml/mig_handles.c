@@ -32,6 +32,13 @@ nvmlReturn_t mig_place_of(const void *handle, enum mig_kind kind, struct mig_pla
     return fault;
 }
 
+nvmlReturn_t not_a_gpu(nvmlDevice_t device)
+{
+    struct mig_place place;
+    nvmlReturn_t result = mig_place_of(device, MIG_DEVICE, &place);
+    return result ? result : NVML_ERROR_NOT_SUPPORTED;
+}
+
 nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu,
                                struct mig_place *place)
 {

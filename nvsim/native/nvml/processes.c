@@ -1,4 +1,5 @@
 /* Running processes, from the board's table.  Every version of a list is the same processes in another layout. */
+#include "mig.h"
 #include "processes.h"
 
 enum { LAST_WIDE_535 = 86 };
@@ -31,15 +32,22 @@ static void write_detail(void *entries, unsigned place, const struct nvsim_gpu *
         .computeInstanceId = LOAD(gpu->process_compute_instance[i])};
 }
 
-/* Too few places: 7, and `count` says how many there should be. */
+/* Whether process i runs on the device: on its GPU, or on the MIG device in a slot. */
+static int runs_on(const struct nvsim_gpu *gpu, unsigned slot, unsigned i)
+{
+    return slot == MIG_NONE || (LOAD(gpu->process_gpu_instance[i]) == LOAD(gpu->ci_gpu_instance[slot]) &&
+                                LOAD(gpu->process_compute_instance[i]) == LOAD(gpu->ci_id[slot]));
+}
+
+/* Too few places: 7, and `count` says how many there should be.  A GPU lists those of its MIG devices too. */
 nvmlReturn_t list_processes(nvmlDevice_t device, uint32_t kinds, unsigned *count, void *entries, process_writer *write)
 {
-    GPU_OR_RETURN(gpu, device, count != NULL);
+    ANY_DEVICE_OR_RETURN(gpu, place, device, count != NULL);
     unsigned room = entries ? *count : 0, found = 0;
     READING(gpu) {
         found = 0;
         for (unsigned i = 0; i < PROCESSES; i++) {
-            if (!LOAD(gpu->process_pid[i]) || !(LOAD(gpu->process_kind[i]) & kinds))
+            if (!LOAD(gpu->process_pid[i]) || !(LOAD(gpu->process_kind[i]) & kinds) || !runs_on(gpu, place.slot, i))
                 continue;
             if (found < room)
                 write(entries, found, gpu, i);
@@ -76,7 +84,7 @@ nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProc
                                      [NVML_PROCESS_MODE_GRAPHICS] = GRAPHICS_PROCESSES,
                                      [NVML_PROCESS_MODE_MPS] = MPS_PROCESSES,
                                      [NVML_PROCESS_MODE_ALL] = COMPUTE_PROCESSES | GRAPHICS_PROCESSES};
-    GPU_OR_RETURN(gpu, device, plist != NULL);
+    ANY_DEVICE_OR_RETURN(gpu, place, device, plist != NULL);
     KNOWN_VERSION(plist, NVSIM_VERSION_nvmlProcessDetailList_v1_t);
     if (plist->mode >= sizeof kinds / sizeof *kinds)
         return NVML_ERROR_INVALID_ARGUMENT;

@@ -54,6 +54,10 @@ nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t device1, nvmlDevice_t device2, 
         return result;
     if (p2pIndex >= NVML_P2P_CAPS_INDEX_UNKNOWN)
         return NVML_ERROR_INVALID_ARGUMENT;
+    if (LOAD(gpus[0]->mig_mode) == 1 || LOAD(gpus[1]->mig_mode) == 1) {
+        *p2pStatus = NVML_P2P_STATUS_NOT_SUPPORTED; /* MIG takes peer access away */
+        return NVML_SUCCESS;
+    }
     int linked = LOAD(gpus[0]->nvlink_active) && LOAD(gpus[1]->nvlink_active);
     int pcie = gpus[0]->brand != NVML_BRAND_GEFORCE && gpus[1]->brand != NVML_BRAND_GEFORCE;
     if (p2pIndex == NVML_P2P_CAPS_INDEX_NVLINK || p2pIndex == NVML_P2P_CAPS_INDEX_ATOMICS)

@@ -6,6 +6,8 @@
 
 /* Subcommands, with the whole command line. */
 int run_mig(int argc, char **argv);
+int run_nvlink(int argc, char **argv);
+int run_topo(int argc, char **argv);
 
 int print_list(FILE *out);
 int print_excluded(FILE *out);

@@ -5,7 +5,7 @@
 
 static void print_gpu_profile(unsigned int gpu, const nvmlGpuInstanceProfileInfo_v2_t *has, unsigned int left)
 {
-    printf("|%4u  %-18s%2u%6u/%-9u%-11.2f%-3s%6u%6u%6u   |\n", gpu, has->name, has->id, left, has->instanceCount,
+    printf("|%4u  %-18s%2u%6u/%-9u%-11.2f%-7s%-3u%5u%6u   |\n", gpu, has->name, has->id, left, has->instanceCount,
            (double)has->memorySizeMB / 1024, has->isP2pSupported ? "Yes" : "No", has->multiprocessorCount,
            has->decoderCount, has->encoderCount);
     printf("|%62u%6u%6u   |\n", has->copyEngineCount, has->jpegCount, has->ofaCount);
@@ -84,7 +84,7 @@ static nvmlReturn_t print_compute_profile(const struct instance *instance,
 
     if (result != NVML_SUCCESS)
         return result;
-    printf("|%4u%7u       %-18s%4u%c%6u/%-5u%9u%9u%6u%6u   |\n", instance->gpu, instance->info.id, has->name, has->id,
+    printf("|%4u%7u       %-18s%4u%c%6u/%-12u%-3u%8u%6u%6u   |\n", instance->gpu, instance->info.id, has->name, has->id,
            has->sliceCount == instance->profile.sliceCount ? '*' : ' ', left, has->instanceCount,
            has->multiprocessorCount, has->sharedDecoderCount, has->sharedEncoderCount, has->sharedOfaCount);
     printf("|%71u%6u         |\n", has->sharedCopyEngineCount, has->sharedJpegCount);

@@ -213,7 +213,7 @@ static bool take_change(struct parser *parser)
 static bool is_subcommand(const char *token)
 {
     static const char *const names[] = {
-        "dmon", "daemon", "replay", "pmon", "topo", "drain", "nvlink", "clocks", "encodersessions", "fbcsessions",
+        "dmon", "daemon", "replay", "pmon", "drain", "clocks", "encodersessions", "fbcsessions",
         "vgpu", "compute-policy", "boost-slider", "power-hint", "conf-compute", "c2c", "power-smoothing",
         "base-clocks", "gpm", "pci", "stats",
     };

@@ -204,11 +204,10 @@ static void print_accounted(struct report *report, unsigned int pid)
 void part_accounted_processes(struct report *report, const struct row *row)
 {
     unsigned int pids[4096], count = sizeof pids / sizeof *pids;
+    nvmlReturn_t result = NVML(nvmlDeviceGetAccountingPids, report->gpu->device, &count, pids);
 
-    if (NVML(nvmlDeviceGetAccountingPids, report->gpu->device, &count, pids) != NVML_SUCCESS)
-        count = 0;
-    if (!count && !report->xml) {
-        report_row(report, row->label, row->element, "None");
+    if (result != NVML_SUCCESS || (!count && !report->xml)) {
+        report_row(report, row->label, row->element, result == NVML_SUCCESS ? "None" : nvml_text(result));
         return;
     }
     report_open(report, row->label, row->element);

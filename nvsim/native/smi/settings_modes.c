@@ -18,6 +18,16 @@ static bool is_valid(struct target *target, const struct change *change, long co
     return false;
 }
 
+/* Says that it is MIG mode that keeps a GPU from `what`, if that is so. */
+static void blame_mig(struct target *target, nvmlReturn_t result, const char *what, const char *value)
+{
+    unsigned int current = 0, pending = 0;
+
+    if (result == NVML_ERROR_NOT_SUPPORTED &&
+        NVML(nvmlDeviceGetMigMode, target->gpu->device, &current, &pending) == NVML_SUCCESS && current)
+        SAY("%s%s is not supported on a MIG-enabled device.\n", what, value);
+}
+
 void set_persistence(struct target *target, const struct change *change)
 {
     nvmlEnableState_t mode;
@@ -73,6 +83,7 @@ void clear_ecc(struct target *target, const struct change *change)
     if (!is_valid(target, change, 2, "ECC type"))
         return;
     result = NVML(nvmlDeviceClearEccErrorCounts, target->gpu->device, (nvmlEccCounterType_t)change->number);
+    blame_mig(target, result, "Clearing ECC errors", "");
     if (result == NVML_ERROR_NOT_SUPPORTED) {
         lack_ecc(target);
         return;
@@ -99,6 +110,7 @@ void set_compute_mode(struct target *target, const struct change *change)
         return;
     }
     result = NVML(nvmlDeviceSetComputeMode, target->gpu->device, (nvmlComputeMode_t)change->number);
+    blame_mig(target, result, "Setting compute mode to ", change->setting->names[change->number]);
     settle(target, result, "set the compute mode");
     if (result == NVML_SUCCESS)
         SAY("Set compute mode to %s for GPU %s.\n", change->setting->names[change->number], target->bus_id);
@@ -131,6 +143,7 @@ void set_accounting(struct target *target, const struct change *change)
         return;
     }
     result = NVML(nvmlDeviceSetAccountingMode, target->gpu->device, (nvmlEnableState_t)change->number);
+    blame_mig(target, result, "Setting accounting mode to ", enabled(change->number));
     settle(target, result, "set Accounting Mode");
     if (result == NVML_SUCCESS)
         SAY("%s Accounting Mode for GPU %s.\n", enabled(change->number), target->bus_id);

@@ -53,8 +53,8 @@ static void print_use(const struct layout *layout, int used_end, unsigned long l
     char used_cell[CELL], total_cell[CELL];
 
     snprintf(used_cell, sizeof used_cell, "%lluMiB", mib(used));
-    snprintf(total_cell, sizeof total_cell, "%lluMiB", mib(total));
-    fprintf(out, "|%*s / %8s%*s|", used_end, used_cell, total_cell, layout->mig_memory - used_end - 11, "");
+    snprintf(total_cell, sizeof total_cell, "%5lluMiB", mib(total));
+    fprintf(out, "|%*s / %-*s|", used_end, used_cell, layout->mig_memory - used_end - 3, total_cell);
 }
 
 static void print_device(const struct layout *layout, unsigned int gpu, unsigned int index,

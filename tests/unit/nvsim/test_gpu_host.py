@@ -102,6 +102,14 @@ def test_nothing_is_left_of_a_host_that_ended_or_could_not_be_built() -> None:
         GpuHost("t4x1", absent=["/nonsense"]).__enter__()
 
 
+def test_a_program_that_still_runs_ends_with_the_host() -> None:
+    with GpuHost("t4x1", entered=False) as host:
+        server = host.popen(["sh", "-c", "echo ready; exec sleep 300"], stdout=subprocess.PIPE)
+        assert server.stdout
+        assert server.stdout.readline() == "ready\n"
+    assert server.returncode == -9
+
+
 def test_a_host_without_a_driver_has_no_library_to_open() -> None:
     with GpuHost("no-driver", entered=False) as host, pytest.raises(NvsimError, match="no libnvidia-ml.so.1"):
         host.libnvml  # noqa: B018

@@ -20,12 +20,16 @@ def test_verb_bundle_container_and_state_folder_are_found_as_runc_finds_them(lin
     assert lowlevel.parsed(line.split()) == call
 
 
-def test_a_container_that_is_made_is_noted(tmp_path):
+def test_a_container_that_is_made_is_noted_until_it_is_deleted(tmp_path):
     call = lowlevel.parsed(["--root", "/r", "create", "--bundle", str(tmp_path), "c1"])
     lowlevel.note(call, f"{tmp_path}/lowlevel/real/runc")
+    lowlevel.note(lowlevel.parsed(["create", "c1"]), f"{tmp_path}/lowlevel/real/runc")
+    lowlevel.forget(lowlevel.parsed(["delete", "--force", "c1"]), f"{tmp_path}/lowlevel/real/runc")
     [noted] = (tmp_path / "containers").iterdir()
     assert json.loads(noted.read_text()) == {"program": f"{tmp_path}/lowlevel/real/runc", "root": "/r", "id": "c1",
                                              "bundle": str(tmp_path)}
+    lowlevel.forget(call, f"{tmp_path}/lowlevel/real/runc")
+    assert list((tmp_path / "containers").iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"root": 5}', '{"root": {"path": "r"}, "hooks": []}'])

@@ -16,7 +16,7 @@ LIBRARIES = ("/usr/lib/libnvidia-ml.so.550.54.15", "/run/driver/libnvidia-ml.so.
 class Host:
     """Two libraries that carry the same GPUs; the first GPU on the board is on the highest bus."""
 
-    def __init__(self, root, models):
+    def __init__(self, root, models, driver="550.54.15"):
         self.root = str(root)
         gpus = tuple(board_gpu(model, index=i, minor=i, bus_id=f"0000:0{len(models) - i}:00.0",
                                uuid=f"GPU-00000000-0000-0000-0000-00000000000{i}") for i, model in enumerate(models))
@@ -24,7 +24,7 @@ class Host:
             (root / path[1:]).parent.mkdir(parents=True)
             shutil.copy(compile_all("libnvidia-ml.so")[0], root / path[1:])
             board.write(str(root / path[1:]),
-                        board.Board(driver_version="550.54.15", cuda_version="12.4", gpus=gpus))
+                        board.Board(driver_version=driver, cuda_version="12.4", gpus=gpus))
         (root / ".nvsim").mkdir()
         (root / ".nvsim/machine.json").write_text(json.dumps({"format": 1, "boards": LIBRARIES}))
 
@@ -44,4 +44,4 @@ class Host:
 @pytest.fixture
 def host(tmp_path):
     """`host("A100-SXM4-40GB", "T4")`."""
-    return lambda *models: Host(tmp_path, models)
+    return lambda *models, **options: Host(tmp_path, models, **options)

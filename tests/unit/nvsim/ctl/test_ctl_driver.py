@@ -44,7 +44,8 @@ def smi(root):
 
 
 def test_an_upgrade_of_the_kernel_modules_makes_libraries_that_do_not_fit(root):
-    assert ctl(root, "driver upgrade 550.90.07") == ["kernel modules 550.54.15 → 550.90.07; libraries 550.54.15"]
+    said = ctl(root, "driver upgrade 550.90.07")
+    assert said[0] == "kernel modules 550.54.15 → 550.90.07; libraries 550.54.15"
     assert init(root) == 18
     assert smi(root) == (18, ["Failed to initialize NVML: Driver/library version mismatch",
                               "NVML library version: 550.54"])
@@ -61,6 +62,7 @@ def test_the_kernel_shows_the_new_version_where_modules_show_theirs(root):
     assert compiler == before.split("\n")[1]
     assert text(root, "/sys/module/nvidia/version") == text(root, "/sys/module/nvidia_uvm/version") == "550.90.07\n"
     assert "GPU Firmware: \t 550.90.07\n" in text(root, f"/proc/driver/nvidia/gpus/{bus_id}/information")
+    assert "NVRM: loading NVIDIA UNIX x86_64 Kernel Module  550.90.07  " in text(root, "/.nvsim/kernel.log")
     assert os.stat(f"{root}/proc/driver/nvidia/version").st_mode & 0o777 == 0o444
     ctl(root, "driver upgrade 550.54.15")
     assert text(root, "/proc/driver/nvidia/version") == before

@@ -116,6 +116,24 @@ def test_the_kernel_log_has_the_line_of_the_driver(host, line, log):
     assert said[-1].endswith(log)
 
 
+@pytest.mark.parametrize(("code", "text", "action"), [
+    (79, "0x0 (None) to 0x2 (Node Reboot Required)", 2), (94, "0x0 (None) to 0x4 (Drain and Reset)", 4),
+    (119, "0x0 (None) to 0x1 (GPU Reset Required)", 1)])
+def test_drivers_from_570_on_report_a_changed_recovery_action_as_xid_154(host, code, text, action):
+    one = host(A100, driver="570.153.02")
+    said = one.ctl(f"xid gpu=0 {code}")
+    assert events(one.gpu())[-2:] == [(8, code), (8, 154)]
+    assert said[-1].endswith(f"NVRM: Xid (PCI:0000:01:00): 154, GPU recovery action changed from {text}")
+    assert one.gpu().recovery_action == action
+
+
+def test_a_recovery_action_that_stays_is_not_reported_again(host):
+    one = host(A100, driver="570.153.02")
+    one.ctl("xid gpu=0 94")
+    assert len(one.ctl("xid gpu=0 94")) == 2
+    assert [data for _, data in events(one.gpu())].count(154) == 1
+
+
 @pytest.mark.parametrize(("model", "line", "said"), [
     ("RTX-4060-Ti-8GB", "xid gpu=0 48", "needs ECC"), (T4, "xid gpu=0 74", "no NVLinks"),
     (A100, "xid gpu=0 74 link=12", "no NVLink 12"), (T4, "nvlink gpu=0 down", "no NVLinks")])
