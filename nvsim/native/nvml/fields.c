@@ -227,6 +227,7 @@ nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int valuesCount, nvml
     for (int i = 0; i < valuesCount; i++) {
         values[i].timestamp = (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
         values[i].latencyUsec = 0;
+        values[i].value.ullVal = 0;
         values[i].nvmlReturn = read_field(device, gpu, &values[i]);
         if (values[i].nvmlReturn)
             result = values[i].nvmlReturn;
