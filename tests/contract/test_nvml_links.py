@@ -135,6 +135,14 @@ def test_the_newest_fabric_information_lists_cliques(machine):
     assert (ctypes.c_uint.from_buffer(info, 24).value, ctypes.c_uint.from_buffer(info, 20 + 64 * 8).value) == (7, 1)
 
 
+def test_a_link_that_a_board_does_not_have_leads_nowhere(machine):
+    lib, pci = machine(A100, "T4").lib, ctypes.create_string_buffer(68)
+    asked = [lib.nvmlDeviceGetNvLinkRemotePciInfo_v2(handle(lib, gpu), link, pci)
+             for gpu, link in ((0, 11), (0, 12), (0, 35), (0, 36), (1, 0))]
+    assert asked == [0, 3, 3, 2, 3]
+    assert lib.nvmlDeviceGetNvLinkRemotePciInfo_v2(handle(lib), 12, None) == 2
+
+
 def test_links_of_a_board_without_any_are_not_supported(machine):
     lib = machine("T4").lib
     assert number(lib, "nvmlDeviceGetNvLinkState", handle(lib), 0) == -3
