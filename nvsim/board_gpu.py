@@ -75,6 +75,7 @@ class Gpu:
     bar1_total: int | None = u64("bytes of the BAR1 aperture", default=None)
     bar1_used: int = u64("bytes of BAR1 mapped", live=True)
     memory_bus_width: int = u32("bits")
+    l2_cache: int | None = u32("KiB of level 2 cache", default=None)
 
     # Clocks
     clock_graphics: int = u32("MHz", live=True)

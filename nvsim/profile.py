@@ -202,6 +202,10 @@ def _checked(profile: Profile, keys: Keys) -> Profile:
         twice = sorted({str(value) for value in values if values.count(value) > 1})
         if twice:
             raise NvsimError(f"two GPUs with {what} {twice[0]}", source=keys.where("gpus"))
+    version = profile.driver or profile.kernel_driver
+    for gpu in profile.gpus if version else ():
+        if gpu.mig is not None:
+            profile_mig.check(gpu.model, gpu.mig, version, f"{keys.where('gpus')}: GPU {gpu.index}: mig")
     switches = models.model(profile.gpus[0].model).get("nvswitch_bus_ids", ()) if profile.gpus else ()
     if profile.nvswitches and not switches:
         raise NvsimError("the base board of these GPUs has no NVSwitches", source=keys.where("nvswitches"))

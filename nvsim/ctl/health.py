@@ -38,7 +38,7 @@ class Restore:
         for one in found:
             if one.gpu.fault == LOST and not self.power:
                 raise NvsimError("a lost GPU cannot be reset", source=one.name, hint="nvsim ctl recover")
-        said = [_restore(one) for one in found]
+        said = [_restore(one, power=self.power) for one in found]
         kernel.follow(root)
         return said
 
@@ -69,9 +69,9 @@ def lose(one: Target) -> str:
     return f"{one.name}: lost"
 
 
-def _restore(one: Target) -> str:
+def _restore(one: Target, *, power: bool) -> str:
     config_space.show(one.root, one.gpu.bus_id)
-    one.edit(restored)
+    one.edit(lambda gpu: restored(gpu) | (mig.reloaded(gpu) if power else {}))
     return f"{one.name}: all well"
 
 

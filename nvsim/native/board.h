@@ -59,6 +59,7 @@ struct nvsim_gpu {
     uint64_t bar1_total; /* bytes of the BAR1 aperture */
     uint64_t bar1_used; /* bytes of BAR1 mapped */
     uint32_t memory_bus_width; /* bits */
+    uint32_t l2_cache; /* KiB of level 2 cache */
     uint32_t clock_graphics; /* MHz */
     uint32_t clock_sm; /* MHz */
     uint32_t clock_memory; /* MHz */
