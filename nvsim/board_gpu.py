@@ -297,6 +297,7 @@ class Gpu:
                                    default=None)
     gpm: int = u32("1 if the GPU measures performance metrics (GPM)")
     gpm_streaming: int = u32("1 if GPM streaming is on", live=True)
+    vgpu_licensed: int = u32("1 if the share of a vGPU guest has its licence", live=True)
 
     # Processes: entries in any order; one with pid 0 is free
     process_pid: tuple[int, ...] = array("u32", PROCESSES, "process id, 0 for a free entry")

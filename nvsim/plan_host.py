@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nvsim import board_gpu, catalogue, models, profile_mig
-from nvsim.profile import Profile
+from nvsim.profile import VIRTUALIZATION, Profile
 
 HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
 
@@ -76,7 +76,8 @@ def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
     if gpu.mig is not None and version:
         source = f"profile {profile.name}: gpus: GPU {gpu.index}: mig"
         record = replace(record, **profile_mig.fields(record, gpu.mig, version, source))
-    return Gpu(board=replace(record, irq=irq), model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
+    record = replace(record, irq=irq, virtualization=VIRTUALIZATION[profile.virtualization])
+    return Gpu(board=record, model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
                bus_id=gpu.bus_id, irq=irq, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
 
 
