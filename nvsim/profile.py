@@ -78,6 +78,7 @@ class Profile:
     other_cards: int = 0  # DRM cards of other adapters, such as a BMC, numbered before NVIDIA's
     numa_nodes: int = 1
     cpus: int = 64
+    threads: int = 1  # of a core
     dev_char_links: bool = False  # /dev/char/MAJOR:MINOR for NVIDIA's nodes, which udev does not make
     ldcache: Cache = Cache()
     absent: tuple[str, ...] = ()  # patterns of paths that are not there; a folder goes with all that is in it
@@ -87,7 +88,7 @@ class Profile:
 
 KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
         "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
-        "numa_nodes", "cpus", "dev_char_links", "ldcache", "absent", "files", "placeholders")
+        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders")
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
@@ -178,6 +179,7 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         virtualization=keys.choice("virtualization", tuple(VIRTUALIZATION), base.virtualization),
         other_cards=keys.integer("other_cards", base.other_cards, 0, 16),
         numa_nodes=keys.integer("numa_nodes", base.numa_nodes, 1, 64), cpus=keys.integer("cpus", base.cpus, 1, 1024),
+        threads=keys.integer("threads", base.threads, 1, 8),
         dev_char_links=keys.flag("dev_char_links", default=base.dev_char_links), ldcache=_cache(keys, base.ldcache),
         absent=base.absent + tuple(_path(p, w) for w, p in keys.items("absent")),
         files=tuple(sorted((dict(base.files) | _files(keys)).items())),
@@ -195,8 +197,10 @@ def _placeholders(word: str) -> Placeholders:
 def _checked(profile: Profile, keys: Keys) -> Profile:
     """The profile, if its parts fit together."""
     catalogue.layout(profile.layout, keys.where("layout"))
-    if profile.numa_nodes > profile.cpus:
-        raise NvsimError(f"{profile.numa_nodes} NUMA nodes for {profile.cpus} CPUs", source=keys.where("numa_nodes"))
+    if profile.numa_nodes * profile.threads > profile.cpus:
+        threads = f" of {profile.threads} threads" if profile.threads > 1 else ""
+        raise NvsimError(f"{profile.numa_nodes} NUMA nodes{threads} for {profile.cpus} CPUs",
+                         source=keys.where("numa_nodes"))
     for what in ("minor", "uuid", "bus_id"):
         values = [getattr(gpu, what) for gpu in profile.gpus]
         twice = sorted({str(value) for value in values if values.count(value) > 1})

@@ -39,7 +39,7 @@ gpus:
   - {model: V100-SXM2-16GB}
   - {model: RTX-4060-Ti-8GB}
 """
-PATIENCE_S = 1800
+PATIENCE_S = 3600
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-w", "-fno-omit-frame-pointer", "-pthread", "-I", str(NATIVE),
          "-I", str(HERE))
 BUILDS = {
@@ -76,7 +76,7 @@ def compiled(folder: Path, sanitizer: str) -> Build:
     """The library with the board of HOST, and the client, under a sanitizer."""
     folder.mkdir()
     library = folder / "libnvidia-ml.so.1"
-    target = next(t for t in TARGETS if t.name == "libnvidia-ml.so")
+    target = next(t for t in TARGETS if t.name == "libnvidia-ml.o")
     sources = sorted(str(path) for pattern in target.sources for path in NATIVE.glob(pattern))
     compiler = ["gcc", *FLAGS, *BUILDS[sanitizer]]
     subprocess.run([*compiler, "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-Wl,-z,now", *sources,

@@ -5,7 +5,7 @@ from typing import Any
 
 from nvsim import kernel, mig
 from nvsim.board_gpu import Gpu
-from nvsim.ctl import config_space, memory_errors, processes
+from nvsim.ctl import config_space, memory_errors, processes, rest
 from nvsim.ctl.targets import Target, targets
 from nvsim.ctl.words import Words
 from nvsim.errors import NvsimError
@@ -72,6 +72,7 @@ def lose(one: Target) -> str:
 def _restore(one: Target, *, power: bool) -> str:
     config_space.show(one.root, one.gpu.bus_id)
     one.edit(lambda gpu: restored(gpu) | (mig.reloaded(gpu) if power else {}))
+    rest.put_back(one)
     return f"{one.name}: all well"
 
 

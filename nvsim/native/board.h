@@ -166,6 +166,10 @@ struct nvsim_gpu {
     uint32_t fan_target[8]; /* percent of the highest speed */
     uint32_t draining; /* 1: the GPU takes no new work, and new processes do not see it */
     uint32_t removed; /* 0, or 1 + its fault at the time at which the driver let go of it, until the bus is scanned */
+    uint32_t takes_hostname; /* 1: a machine can give its name to the GPU */
+    char hostname[64]; /* the name that it gave */
+    uint32_t power_mizer; /* hint for performance: NVML_POWER_MIZER_MODE_* */
+    uint32_t clock_faults; /* bit n: clock domain 1 << n is at fault */
     uint64_t workload_profiles; /* bit n: the board knows workload power profile n, nvmlPowerProfileType_t */
     uint64_t workload_requested; /* workload power profiles that are asked for */
     uint32_t power_smoothing; /* power smoothing, 0 or 1 */

@@ -1,8 +1,8 @@
 """Writes the C files that follow from the catalogue: `python3 -m nvsim.native.generate`.
 
 nvml_api.h (types and prototypes), board.h (the layout of nvsim.board), nvml/unsupported.inc (the functions that no
-nvml/*.c defines) and board/mig_tables.inc.  The results are checked in; a contract test compares them with this
-program.
+nvml/*.c defines), board/mig_tables.inc and docs/nvml.md.  The results are checked in; a contract test compares them
+with this program.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from nvsim.board import CAPACITY, FORMAT, HEADER, MAGIC, RECORD, SECTION, Layout
-from nvsim.native import generate_mig
+from nvsim.native import generate_mig, generate_nvml_doc
 
 HERE = Path(__file__).resolve().parent
 CATALOG = HERE.parent / "catalog"
@@ -108,8 +108,14 @@ def board_header() -> str:
             "    struct nvsim_slot slots[NVSIM_BOARD_CAPACITY];\n};\n\n#endif\n")
 
 
+def nvml_page() -> str:
+    """docs/nvml.md: every function, and what it does here."""
+    return generate_nvml_doc.page(functions())
+
+
 GENERATED = {"board.h": board_header, "nvml_api.h": api_header, "nvml/unsupported.inc": unsupported,
-             "board/mig_tables.inc": generate_mig.tables}
+             "board/mig_tables.inc": generate_mig.tables,
+             "../../docs/nvml.md": nvml_page}
 
 
 @functools.cache

@@ -240,6 +240,16 @@ def test_an_area_is_set_row_by_row_and_alignment_is_checked(cuda):
     assert cuda.code("cuMemsetD2D16_v2", U64(address), SIZE(8), 0, SIZE(2), SIZE(4)) == 1
 
 
+def test_setting_memory_to_zero_takes_none_of_this_machine(cuda):
+    address, size = cuda.allocate(30 * GIB), 30 * GIB
+    for at in (0, 5000, size - 1):
+        cuda.write(address + at, b"x")
+    cuda("cuMemsetD8_v2", U64(address + 1), 0, SIZE(size - 2))
+    assert [cuda.read(address + at, 1) for at in (0, 5000, size - 2, size - 1)] == [b"x", b"\0", b"\0", b"x"]
+    with open("/proc/self/statm") as f:
+        assert int(f.read().split()[1]) * 4096 < GIB
+
+
 # Pools
 
 def test_memory_in_the_order_of_a_stream_comes_from_the_devices_pool(cuda):

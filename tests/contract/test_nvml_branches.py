@@ -47,6 +47,16 @@ def test_a_version_of_a_struct_that_came_later_is_refused(host, variant, version
     assert lib.nvmlDeviceGetGpuFabricInfoV(handle(lib), info) in ((0, 3) if code == 0 else (25,))
 
 
+@pytest.mark.parametrize(("variant", "third"), [("535", 25), ("550", 0)])
+def test_the_third_version_of_a_mig_profile_is_known_since_545(host, variant, third):
+    lib = host(variant).library()
+    lib.nvmlInit_v2()
+    said = [lib.nvmlDeviceGetGpuInstanceProfileInfoV(
+        handle(lib), 0, ctypes.create_string_buffer(struct.pack("<I", version), 152))
+        for version in (0x02000098, 0x03000098)]
+    assert said == [0, third]
+
+
 @pytest.mark.parametrize(("variant", "size"), [("535.43", 32), ("535", 24), ("550", 24)])
 def test_the_first_releases_of_535_write_a_larger_entry_for_a_process(host, variant, size):
     machine = host(variant)

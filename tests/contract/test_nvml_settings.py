@@ -228,7 +228,7 @@ def asked_without_the_capability(lib, function, *arguments):
     ("ResetApplicationsClocks", ()), ("SetGpuLockedClocks", (900, 900)), ("ResetGpuLockedClocks", ()),
     ("SetMemoryLockedClocks", (900, 900)), ("SetAPIRestriction", (0, 0)), ("SetAccountingMode", (1,)),
     ("ClearAccountingPids", ()), ("SetDriverModel", (0, 0)), ("SetGpuOperationMode", (0,)),
-    ("SetVirtualizationMode", (0,))])
+    ("SetVirtualizationMode", (0,)), ("GetClkMonStatus", (ctypes.create_string_buffer(264),))])
 def test_only_an_administrator_may_change_a_gpu(machine, lib, function, arguments):
     before = board.read(machine.path)
     assert asked_without_the_capability(lib, f"nvmlDevice{function}", *arguments) == 4
@@ -310,6 +310,39 @@ def test_a_thread_is_bound_to_the_cpus_near_the_gpu_and_let_go(machine, lib):
         assert os.sched_getaffinity(0) >= cpus
     finally:
         os.sched_setaffinity(0, cpus)
+
+
+# Small settings
+
+def test_a_board_with_a_desktop_takes_a_hint_for_performance(lib):
+    def modes(index, mode=0):
+        buffer = ctypes.create_string_buffer(struct.pack("<III", 9, mode, 0), 12)
+        return buffer, handle(lib, index)
+
+    buffer, device = modes(GEFORCE, 1)
+    assert lib.nvmlDeviceSetPowerMizerMode_v1(device, buffer) == 0
+    assert lib.nvmlDeviceGetPowerMizerMode_v1(device, buffer) == 0
+    assert struct.unpack_from("<III", buffer) == (1, 1, 0b1111)
+    assert lib.nvmlDeviceSetPowerMizerMode_v1(device, modes(GEFORCE, 4)[0]) == 2
+    assert lib.nvmlDeviceSetPowerMizerMode_v1(handle(lib), buffer) == 3
+
+
+def test_a_gpu_keeps_the_name_of_its_host(lib):
+    name = ctypes.create_string_buffer(b"node-7", 64)
+    assert answers(lib, "nvmlDeviceSetHostname_v1", name) == [3, 3, 3, 0, 3]
+    found = ctypes.create_string_buffer(64)
+    assert (lib.nvmlDeviceGetHostname_v1(handle(lib, B200), found), found.value) == (0, b"node-7")
+    assert lib.nvmlDeviceSetHostname_v1(handle(lib, B200), ctypes.create_string_buffer(b"x" * 64, 64)) == 2
+
+
+def test_clock_domains_at_fault_are_listed(machine, lib):
+    board.update(machine.path, 0, clock_faults=0b101)
+    status = ctypes.create_string_buffer(264)
+    assert lib.nvmlDeviceGetClkMonStatus(handle(lib), status) == 0
+    assert struct.unpack_from("<IIIIII", status) == (1, 2, 1, 1, 4, 1)
+    assert lib.nvmlDeviceGetClkMonStatus(handle(lib, GEFORCE), status) == 0
+    assert struct.unpack_from("<II", status) == (0, 0)
+    assert lib.nvmlDeviceGetClkMonStatus(handle(lib, T4), status) == 3
 
 
 # Blackwell

@@ -4,7 +4,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from nvsim import board, build, catalogue, profile
-from nvsim.native import branches, generate
+from nvsim.errors import NvsimError
+from nvsim.native import branches, generate, generate_nvml_doc
 from nvsim.native.compile import artifact, compile_all
 
 OLDEST_GLIBC = (2, 17)
@@ -124,3 +125,19 @@ def test_functions_that_left_the_header_are_not_in_the_newest_branch():
     gone = {f.name for f in generate.functions()} - set(generate.exports())
     assert gone == {"nvmlDeviceCcuGetStreamState", "nvmlDeviceCcuSetStreamState", "nvmlDeviceGetPowerMode",
                     "nvmlDeviceGetSupportedPowerModes", "nvmlDeviceSetPowerMode", "nvmlRetry_NvRmControl"}
+
+
+# docs/nvml.md
+
+def test_every_function_is_in_the_documentation_with_a_reason_unless_the_board_answers():
+    known = generate_nvml_doc.answers([f.name for f in generate.functions()])
+    assert len(known) == 445
+    assert all(answer.how.strip("`. ") for answer in known.values())
+    assert known["nvmlDeviceGetTemperature"] == ("board", "`thermal.c`")
+    assert known["nvmlDeviceGetBusType"].kind == "constant"
+    assert known["nvmlDeviceSetDriverModel"] == ("not supported", "driver models are of Windows")
+
+
+def test_a_function_of_which_nothing_is_said_is_an_error():
+    with pytest.raises(NvsimError, match="nvmlDeviceGetNonsense"):
+        generate_nvml_doc.answers(["nvmlDeviceGetNonsense"])

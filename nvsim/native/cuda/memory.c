@@ -143,12 +143,32 @@ bool overlaps(uint64_t start, size_t size)
     return allocation_at(start) || (i < count && list[i].start - start < size);
 }
 
+/* The whole pages within a run of bytes. */
+static void *pages_in(void *start, size_t size, size_t *length)
+{
+    uint64_t from = rounded((uintptr_t)start, PAGE), to = ((uintptr_t)start + size) / PAGE * PAGE;
+    *length = from < to ? to - from : 0;
+    return (void *)(uintptr_t)from;
+}
+
+void clear(void *place, size_t size)
+{
+    size_t length = 0, before = size;
+    char *pages = pages_in(place, size, &length);
+    if (length && !madvise(pages, length, MADV_DONTNEED)) { /* they read as zeros when they are used again */
+        before = (size_t)(pages - (char *)place);
+        memset(pages + length, 0, size - before - length);
+    }
+    memset(place, 0, before);
+}
+
 /* The pages that an allocation had to itself go back to the kernel. */
 static void discard(const struct range *range, const struct allocation *allocation)
 {
-    uint64_t from = rounded(allocation->start, PAGE), to = (allocation->start + allocation->size) / PAGE * PAGE;
-    if (from < to)
-        madvise((void *)(uintptr_t)(from + range->size), to - from, MADV_DONTNEED);
+    size_t length = 0;
+    void *pages = pages_in((void *)(uintptr_t)(allocation->start + range->size), allocation->size, &length);
+    if (length)
+        madvise(pages, length, MADV_DONTNEED);
 }
 
 void give_back(struct allocation *allocation)

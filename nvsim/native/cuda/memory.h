@@ -43,4 +43,8 @@ uint64_t taken_from(CUdevice device) HIDDEN;
  * CUDA does not know is ordinary memory of the program. */
 CUresult backing(uint64_t address, size_t size, bool foreign, void **place) HIDDEN;
 
+/* Sets bytes of device memory, by what `backing` gave for them, to zero, and gives whole pages back to the kernel.
+ * Without the lock. */
+void clear(void *place, size_t size) HIDDEN;
+
 #endif

@@ -21,6 +21,7 @@ static CUresult set(CUstream stream, CUdeviceptr at, uint32_t value, struct area
 {
     void *start = NULL;
     size_t width = 0;
+    bool on_device = false;
     LOCKED {
         STREAM_OR_RETURN(context, handle, stream);
         if (at % area.size || __builtin_mul_overflow(area.width, area.size, &width))
@@ -31,6 +32,11 @@ static CUresult set(CUstream stream, CUdeviceptr at, uint32_t value, struct area
             return CUDA_ERROR_INVALID_VALUE;
         if (backing(at, (area.height - 1) * area.pitch + width, false, &start))
             return CUDA_ERROR_INVALID_VALUE;
+        on_device = allocation_at(at)->place == ON_DEVICE;
+    }
+    if (on_device && !value && area.height == 1) {
+        clear(start, width);
+        return CUDA_SUCCESS;
     }
     for (size_t y = 0; y < area.height; y++)
         fill((char *)start + y * area.pitch, value, area.size, area.width);
