@@ -169,6 +169,21 @@ def test_a_sample_is_freed_once(machine):
     assert lib.nvmlGpmSampleGet(handle(lib), sample) == 2
 
 
+def test_an_instance_of_a_gpu_has_samples_too(machine):
+    host = machine(H100, utilization_gpu=80)
+    lib, device = host.lib, handle(host.lib)
+    first, second, instance, later = allocated(lib), allocated(lib), ctypes.c_void_p(), ctypes.c_uint()
+    assert lib.nvmlGpmMigSampleGet(device, 0, first) == 3
+    assert lib.nvmlDeviceSetMigMode(device, 1, ctypes.byref(later)) == later.value == 0
+    assert lib.nvmlDeviceCreateGpuInstance(device, 9, ctypes.byref(instance)) == 0
+    info = (ctypes.c_uint64 * 4)()
+    assert lib.nvmlGpuInstanceGetInfo(instance, info) == 0
+    number = ctypes.c_uint.from_buffer(info, 8).value
+    assert [lib.nvmlGpmMigSampleGet(device, number, sample) for sample in (first, second)] == [0, 0]
+    assert measured(lib, first, second, 2) == (0, [80])
+    assert lib.nvmlGpmMigSampleGet(device, number + 1, first) == 6
+
+
 def test_streaming_is_switched_by_administrators(machine):
     lib = machine(H100, A100).lib
     state = ctypes.c_uint()
