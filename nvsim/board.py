@@ -1,11 +1,12 @@
 """The board: the machine that a driver library carries (DESIGN D3).
 
-libnvidia-ml.so has a read-only section that holds a header and up to 64 GPU records.  `write` fills it in a copy of
-the library; `update` changes a record while programs have the file mapped, and they see it at once, because a page
-that nobody wrote to is the file's page.  Each record lies there twice.  A writer holds a lock on the file, fills the
-copy that does not count, and then raises the generation number, which makes it the one that counts; a reader starts
-again if the number changed meanwhile.  So nobody waits for a writer, not even for one that was killed.  Write to the
-file itself: through an overlay mount the kernel would make a copy, and the programs would go on reading the original.
+libnvidia-ml.so and libcuda.so each have a read-only section that holds a header and up to 64 GPU records.  `write`
+fills it in a copy of the library; `update` changes a record while programs have the file mapped, and they see it at
+once, because a page that nobody wrote to is the file's page.  Each record lies there twice.  A writer holds a lock on
+the file, fills the copy that does not count, and then raises the generation number, which makes it the one that
+counts; a reader starts again if the number changed meanwhile.  So nobody waits for a writer, not even for one that was
+killed.  Write to the file itself: through an overlay mount the kernel would make a copy, and the programs would go on
+reading the original.
 """
 
 import contextlib

@@ -75,6 +75,7 @@ class Gpu:
     bar1_total: int | None = u64("bytes of the BAR1 aperture", default=None)
     bar1_used: int = u64("bytes of BAR1 mapped", live=True)
     memory_bus_width: int = u32("bits")
+    l2_cache: int | None = u32("KiB of level 2 cache", default=None)
 
     # Clocks
     clock_graphics: int = u32("MHz", live=True)
@@ -296,6 +297,7 @@ class Gpu:
                                    default=None)
     gpm: int = u32("1 if the GPU measures performance metrics (GPM)")
     gpm_streaming: int = u32("1 if GPM streaming is on", live=True)
+    vgpu_licensed: int = u32("1 if the share of a vGPU guest has its licence", live=True)
 
     # Processes: entries in any order; one with pid 0 is free
     process_pid: tuple[int, ...] = array("u32", PROCESSES, "process id, 0 for a free entry")

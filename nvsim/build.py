@@ -56,8 +56,9 @@ class Device:
 class Machine:
     """What machine.json says.  Paths are those of the emulated host.
 
-    `links` are those below /dev, with their targets; `boards` the libraries that carry the board; `placeholders` the
-    nodes for which an empty file stands, because none could be made; `modules` the driver's kernel modules."""
+    `links` are those below /dev, with their targets; `boards` the libraries that carry the board, NVML's first;
+    `placeholders` the nodes for which an empty file stands, because none could be made; `modules` the
+    driver's kernel modules."""
 
     format: int
     profile: str
@@ -131,7 +132,8 @@ def remove(root: str) -> None:
 
 
 def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[str, ...]) -> Machine:
-    libraries = [op for op in planned if isinstance(op, ops.BoardLibrary)]
+    libraries = sorted((op for op in planned if isinstance(op, ops.BoardLibrary)),
+                       key=lambda op: op.soname != "libnvidia-ml.so.1")
     records = {gpu.bus_id: gpu for library in libraries for gpu in library.board.gpus}
     return Machine(
         format=FORMAT, profile=profile.name, about=profile.about, layout=profile.layout, driver=profile.driver,

@@ -35,7 +35,8 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """A library as a release installs it.  `links` lead one to the next, the first to the file."""
+    """A library as a release installs it.  `links` lead one to the next, the first to the file.  `artifact` names the
+    compiled part that it is on the host's own architecture; empty: a stub."""
 
     file: str
     soname: str = ""
@@ -44,6 +45,7 @@ class Library:
     needed: tuple[str, ...] = ()
     exports: tuple[tuple[str, int], ...] = ()
     abi: tuple[int, int, int] | None = None
+    artifact: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +169,8 @@ def _library(facts: Mapping[str, Any], version: str, branch: int, arch: Arch) ->
     names = [loader if name == "ld-linux-x86-64.so.2" else name.replace("<V>", version) for name in needed]
     return Library(file=facts["file"].replace("<V>", version), soname=facts.get("soname", "").replace("<V>", version),
                    links=tuple(facts.get("links", ())), dir=facts.get("dir", "libdir"), needed=tuple(names),
-                   exports=tuple(facts.get("returns", {}).items()), abi=tuple(facts["abi"]) if "abi" in facts else None)
+                   exports=tuple(facts.get("returns", {}).items()), abi=tuple(facts["abi"]) if "abi" in facts else None,
+                   artifact=facts.get("artifact", ""))
 
 
 def binaries(branch: int, parts: frozenset[str]) -> tuple[Binary, ...]:

@@ -89,11 +89,16 @@ class GpuHost:
         return self._library("libnvidia-ml.so.1")
 
     @property
+    def libcuda(self) -> str:
+        """libcuda.so.1, in the same way.  A process starts CUDA once, and sees the devices that there were then."""
+        return self._library("libcuda.so.1")
+
+    @property
     def env(self) -> dict[str, str]:
         """This process's environment with the host's programs on PATH and its driver on LD_LIBRARY_PATH: for programs
         that a test starts itself, outside the host."""
-        self._described()
-        return in_place(self.root, self._in_place)
+        folders = {f"{self.root}{os.path.dirname(path)}" for path in self._described().boards}
+        return in_place(self.root, os.pathsep.join([self._in_place, *sorted(folders)]))
 
     @property
     def entered(self) -> bool:

@@ -35,8 +35,8 @@ def start(root: str, host: "dict[str, Any]") -> None:
         os.close(changes)
         os.close(lock)  # the child's copy keeps the lock
         return
-    _detach()
-    try:
+    try:  # whatever happens, this process never goes on as a second process 1
+        _detach()
         _follow(root, f"{root}{library}", changes, host)
     finally:
         os._exit(1)

@@ -70,8 +70,8 @@ def execute_in_place(root: str, libdir: str, argv: Sequence[str]) -> int:
 
 
 def in_place(root: str, libraries: str) -> dict[str, str]:
-    """This process's environment, with the programs of a built host first on PATH and a folder of its driver libraries
-    first on LD_LIBRARY_PATH: for programs that use the host without entering it."""
+    """This process's environment, with the programs of a built host first on PATH and the folders of its driver
+    libraries first on LD_LIBRARY_PATH: for programs that use the host without entering it."""
     folders = [root + folder for folder in ("/usr/bin", "/usr/sbin") if os.path.isdir(root + folder)]
     before = os.environ.get("LD_LIBRARY_PATH", "")
     return {**os.environ, "PATH": os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)]),

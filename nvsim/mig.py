@@ -294,6 +294,12 @@ def reset(gpu: Gpu) -> dict[str, Any]:
     return {"mig_mode": gpu.mig_pending, "gi_size": (), "ci_size": (), "ci_uuid": ()}
 
 
+def reloaded(gpu: Gpu) -> dict[str, Any]:
+    """The fields after the driver was loaded anew.  Until Hopper the board remembers its mode; later ones do not."""
+    off = {"mig_mode": 0, "mig_pending": 0} if gpu.mig_mode is not None and gpu.architecture >= HOPPER else {}
+    return reset(gpu) | off
+
+
 def device_uuid(gpu_uuid: str, instance_id: int, compute_id: int, profile_id: int, compute_profile: int,
                 driver_version: str) -> str:
     """The UUID of a MIG device: since 470 name-based in the name space of the GPU's, so the same for the same

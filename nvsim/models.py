@@ -149,7 +149,8 @@ def _memory(m: dict[str, Any]) -> dict[str, Any]:
     # The driver keeps about 0.5 % and 250 MiB where no capture says how much.
     reserved = m["memory_reserved_mib"] or (250 + total // 200 if total else 0)
     return {"memory_total": total * MIB if total else None, "memory_reserved": reserved * MIB, "bar1_used": MIB,
-            "bar1_total": bar1 * MIB if bar1 else None, "memory_bus_width": m["memory_bus_width"] or 0}
+            "bar1_total": bar1 * MIB if bar1 else None, "memory_bus_width": m["memory_bus_width"] or 0,
+            "l2_cache": m.get("l2_cache_kib")}
 
 
 def _clocks(m: dict[str, Any]) -> dict[str, Any]:

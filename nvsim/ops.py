@@ -87,12 +87,13 @@ class Library:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A copy of a compiled part of nvsim."""
+    """A copy of a compiled part of nvsim: a program, or with a `soname` a library, which ldconfig indexes."""
 
     path: str
     artifact: str
     arch: str
     mode: int = 0o755
+    soname: str = ""
 
     def describe(self) -> str:
         return f"artifact {self.path} ({self.artifact}, {self.arch})"

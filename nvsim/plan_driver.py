@@ -9,7 +9,7 @@ from nvsim.native import branches
 from nvsim.ops import Artifact, BoardLibrary, Dir, File, Library, Op, Socket, Symlink
 from nvsim.plan_host import Host
 
-BOARDS = {"libnvidia-ml.so": "libnvidia-ml.so"}  # libraries that hold the board: stem of the name → compiled part
+BOARDS = ("libnvidia-ml.so", "libcuda.so")  # compiled parts that hold the board
 _EMULATED = "#!/bin/sh\necho '{name}: emulated by nvsim, it does nothing' >&2\nexit 1\n"
 
 
@@ -40,15 +40,21 @@ def _libraries(host: Host, arch: str, libdir: str) -> list[Op]:
         if arch == "i386":
             folder = folder.replace(host.layout.path("<libdir>"), host.layout.path(f"<{libdir}>"))
         path = f"{folder}/{library.file}"
-        part = BOARDS.get(library.file.removesuffix(f".{version}")) if arch == host.layout.arch else None
-        if part == "libnvidia-ml.so":
-            part = branches.library(branches.variant_of(version))
-        ops.append(BoardLibrary(path=path, artifact=part, arch=arch, soname=library.soname, board=board(host)) if part
+        ops.append(_compiled(host, library, path) if arch == host.layout.arch and library.artifact
                    else Library(path=path, arch=arch, soname=library.soname, needed=library.needed,
                                 exports=library.exports, abi=library.abi))
         ops += [Symlink(path=f"{folder}/{link}", target=target)
                 for link, target in zip(library.links, (library.file, *library.links), strict=False)]
     return ops
+
+
+def _compiled(host: Host, library: catalogue.Library, path: str) -> Op:
+    assert host.driver
+    if library.artifact in BOARDS:
+        part = branches.part_for(library.artifact, host.driver.version)
+        return BoardLibrary(path=path, artifact=part, arch=host.layout.arch, soname=library.soname,
+                            board=board(host))
+    return Artifact(path=path, artifact=library.artifact, arch=host.layout.arch, mode=0o644, soname=library.soname)
 
 
 def board(host: Host) -> Board:
@@ -118,7 +124,7 @@ def cache(host: Host, ops: Iterable[Op], lacks: tuple[str, ...] = ()) -> Op:
         if isinstance(op, Library):
             version = op.abi[0] << 16 | op.abi[1] << 8 | op.abi[2] if op.abi and host.layout.ld_osversion else 0
             objects[op.path] = ldcache.Object(soname=op.soname, flags=ldcache.FLAGS[op.arch], osversion=version)
-        elif isinstance(op, BoardLibrary):
+        elif isinstance(op, (BoardLibrary, Artifact)) and op.soname:
             objects[op.path] = ldcache.Object(soname=op.soname, flags=ldcache.FLAGS[op.arch])
         elif isinstance(op, Symlink):
             links[op.path] = op.target

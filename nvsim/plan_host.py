@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nvsim import board_gpu, catalogue, models, profile_mig
-from nvsim.profile import Profile
+from nvsim.profile import VIRTUALIZATION, Profile
 
 HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
 
@@ -24,7 +24,7 @@ class Gpu:
     card: int
     render: int
     numa_node: int
-    cpus: tuple[int, int]  # first and last CPU near it
+    cpus: str  # those near it, as Linux lists them: 0-15,128-143
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +68,25 @@ def host(profile: Profile) -> Host:
 def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
     gpu = profile.gpus[i]
     node = gpu.numa_node if gpu.numa_node >= 0 else i * profile.numa_nodes // len(profile.gpus)
-    near = profile.cpus // profile.numa_nodes
-    cpus = (node * near, node * near + near - 1)
+    cpus = _near(node, profile)
     record = models.board_gpu(gpu.model, index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id,
-                              serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=f"{cpus[0]}-{cpus[1]}")
+                              serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=cpus)
     irq = 202 + i
     version = profile.driver or profile.kernel_driver
     if gpu.mig is not None and version:
         source = f"profile {profile.name}: gpus: GPU {gpu.index}: mig"
         record = replace(record, **profile_mig.fields(record, gpu.mig, version, source))
-    return Gpu(board=replace(record, irq=irq), model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
+    record = replace(record, irq=irq, virtualization=VIRTUALIZATION[profile.virtualization])
+    return Gpu(board=record, model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
                bus_id=gpu.bus_id, irq=irq, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
+
+
+def _near(node: int, profile: Profile) -> str:
+    """The CPUs of a NUMA node.  Linux numbers the first threads of all cores, then the second threads of all."""
+    cores = profile.cpus // profile.threads
+    each = cores // profile.numa_nodes
+    first = [node * each + cores * thread for thread in range(profile.threads)]
+    return ",".join(f"{cpu}-{cpu + each - 1}" for cpu in first)
 
 
 def _linked(profile: Profile, gpus: list[Gpu]) -> tuple[Gpu, ...]:

@@ -4,7 +4,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
-from nvsim import catalogue
+from nvsim import catalogue, models
 from nvsim.ops import File, Op, Symlink
 from nvsim.plan_host import HOST_BRIDGES, Gpu, Host
 
@@ -28,7 +28,7 @@ class Function:
     revision: int = 0
     irq: int = 0
     numa_node: int = -1
-    cpus: tuple[int, int] = (0, 0)
+    cpus: str = "0"  # those near it, as Linux lists them
     driver: str = ""
     bars: tuple[tuple[int, int, int], ...] = ()
     link: tuple[int, int] = (0, 0)
@@ -115,7 +115,7 @@ def _function(f: Function, place: str) -> list[Op]:
         "vendor": f"0x{f.vendor:04x}", "device": f"0x{f.device:04x}", "class": f"0x{f.pci_class:06x}",
         "subsystem_vendor": f"0x{f.subsystem[0]:04x}", "subsystem_device": f"0x{f.subsystem[1]:04x}",
         "revision": f"0x{f.revision:02x}", "irq": str(f.irq), "numa_node": str(f.numa_node),
-        "local_cpus": _cpu_mask(f.cpus), "local_cpulist": f"{f.cpus[0]}-{f.cpus[1]}", "modalias": modalias(f),
+        "local_cpus": _cpu_mask(f.cpus), "local_cpulist": f.cpus, "modalias": modalias(f),
         "uevent": uevent(f), "resource": resource(f), "enable": "1" if f.driver else "0"}
     ops: list[Op] = []
     if f.pci_class >> 16 == DISPLAY:  # what else sysfs shows is read of GPUs alone
@@ -195,9 +195,9 @@ def config_space(f: Function) -> bytes:
     return bytes(data)
 
 
-def _cpu_mask(cpus: tuple[int, int]) -> str:
+def _cpu_mask(cpus: str) -> str:
     """CPUs as a bit mask: groups of 32 bits, highest first."""
-    bits = (1 << cpus[1] + 1) - (1 << cpus[0])
+    bits = sum(word << 64 * place for place, word in enumerate(models.cpu_words(cpus)))
     groups = max(1, (bits.bit_length() + 31) // 32)
     return ",".join(f"{bits >> 32 * group & 0xFFFFFFFF:08x}" for group in reversed(range(groups)))
 

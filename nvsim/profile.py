@@ -23,6 +23,8 @@ _BUS_ID = re.compile(r"(?:([0-9a-f]{4}|[0-9a-f]{8}):)?([0-9a-f]{2}):([0-1][0-9a-
 _BUSES = ((0x07, 0x0F, 0x47, 0x4E, 0x87, 0x90, 0xB7, 0xBD), (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF))
 
 Placeholders = Literal["files", "none"]
+# What the machine is to its GPUs, as nvmlGpuVirtualizationMode_t.
+VIRTUALIZATION = {"none": 0, "passthrough": 1, "vgpu-guest": 2, "vgpu-host": 3}
 CacheState = Literal["fresh", "stale", "absent"]
 
 
@@ -72,9 +74,11 @@ class Profile:
     nvswitches: bool = False  # the NVSwitches of the GPUs' base board are there
     nvlinks: tuple[Bridge, ...] = ()  # GPUs that are linked to each other directly
     fabric: Fabric = Fabric()
+    virtualization: str = "none"  # a word of VIRTUALIZATION
     other_cards: int = 0  # DRM cards of other adapters, such as a BMC, numbered before NVIDIA's
     numa_nodes: int = 1
     cpus: int = 64
+    threads: int = 1  # of a core
     dev_char_links: bool = False  # /dev/char/MAJOR:MINOR for NVIDIA's nodes, which udev does not make
     ldcache: Cache = Cache()
     absent: tuple[str, ...] = ()  # patterns of paths that are not there; a folder goes with all that is in it
@@ -83,8 +87,8 @@ class Profile:
 
 
 KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
-        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "other_cards", "numa_nodes", "cpus",
-        "dev_char_links", "ldcache", "absent", "files", "placeholders")
+        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
+        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders")
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
@@ -172,8 +176,10 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         fabricmanager=keys.flag("fabricmanager", default=fabric),
         nvlinks=profile_fabric.bridges(keys, () if "gpus" in keys else base.nvlinks, len(gpus)),
         fabric=profile_fabric.fabric(keys, base.fabric),
+        virtualization=keys.choice("virtualization", tuple(VIRTUALIZATION), base.virtualization),
         other_cards=keys.integer("other_cards", base.other_cards, 0, 16),
         numa_nodes=keys.integer("numa_nodes", base.numa_nodes, 1, 64), cpus=keys.integer("cpus", base.cpus, 1, 1024),
+        threads=keys.integer("threads", base.threads, 1, 8),
         dev_char_links=keys.flag("dev_char_links", default=base.dev_char_links), ldcache=_cache(keys, base.ldcache),
         absent=base.absent + tuple(_path(p, w) for w, p in keys.items("absent")),
         files=tuple(sorted((dict(base.files) | _files(keys)).items())),
@@ -191,13 +197,19 @@ def _placeholders(word: str) -> Placeholders:
 def _checked(profile: Profile, keys: Keys) -> Profile:
     """The profile, if its parts fit together."""
     catalogue.layout(profile.layout, keys.where("layout"))
-    if profile.numa_nodes > profile.cpus:
-        raise NvsimError(f"{profile.numa_nodes} NUMA nodes for {profile.cpus} CPUs", source=keys.where("numa_nodes"))
+    if profile.numa_nodes * profile.threads > profile.cpus:
+        threads = f" of {profile.threads} threads" if profile.threads > 1 else ""
+        raise NvsimError(f"{profile.numa_nodes} NUMA nodes{threads} for {profile.cpus} CPUs",
+                         source=keys.where("numa_nodes"))
     for what in ("minor", "uuid", "bus_id"):
         values = [getattr(gpu, what) for gpu in profile.gpus]
         twice = sorted({str(value) for value in values if values.count(value) > 1})
         if twice:
             raise NvsimError(f"two GPUs with {what} {twice[0]}", source=keys.where("gpus"))
+    version = profile.driver or profile.kernel_driver
+    for gpu in profile.gpus if version else ():
+        if gpu.mig is not None:
+            profile_mig.check(gpu.model, gpu.mig, version, f"{keys.where('gpus')}: GPU {gpu.index}: mig")
     switches = models.model(profile.gpus[0].model).get("nvswitch_bus_ids", ()) if profile.gpus else ()
     if profile.nvswitches and not switches:
         raise NvsimError("the base board of these GPUs has no NVSwitches", source=keys.where("nvswitches"))

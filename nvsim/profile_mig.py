@@ -5,6 +5,7 @@ instance is a profile, `PROFILE:START`, or `{profile: 3g.20gb, start: 4, compute
 `compute` it has one compute instance, with all of its slices."""
 
 import dataclasses
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,13 @@ def _slices(value: object, source: str, profile: mig.Profile) -> int:
         raise NvsimError(f"{name[:60]!r} is no compute instance of {profile.name}", source=source,
                          hint=f"known: {', '.join(names)}")
     return names[name]
+
+
+def check(model: str, wanted: Sequence[Wanted], driver_version: str, source: str) -> None:
+    """Raises NvsimError if a GPU of that model cannot have these instances with that driver."""
+    gpu = models.board_gpu(model, index=0, minor=0, uuid=f"GPU-{uuid.UUID(int=0)}", bus_id="0000:00:00.0",
+                           driver_branch=int(driver_version.partition(".")[0]))
+    fields(gpu, wanted, driver_version, source)
 
 
 def fields(gpu: Gpu, wanted: Sequence[Wanted], driver_version: str, source: str) -> dict[str, Any]:

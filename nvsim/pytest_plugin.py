@@ -41,7 +41,11 @@ class GpuHosts:
             _cannot(f"gpu_host: emulated hosts need Linux, this is {sys.platform}")
         from nvsim.errors import NvsimError
         from nvsim.gpu_host import GpuHost
+        from nvsim.native.compile import ARCHITECTURES
 
+        here = os.uname().machine
+        if here not in ARCHITECTURES:
+            _cannot(f"gpu_host: emulated hosts need a machine of {', '.join(ARCHITECTURES)}, this is {here}")
         try:
             return self._stack.enter_context(GpuHost(wanted, **(self._changes if profile is None else {}), **changes))
         except NvsimError as e:

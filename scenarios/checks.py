@@ -25,6 +25,7 @@ WORDS: dict[str, Word] = {
     "stdout": Word(words.parse_text, words.stdout_differs),
     "stderr": Word(words.parse_text, words.stderr_differs),
     "gpus": Word(words.parse_gpus, words.gpus_differ),
+    "cuda": Word(words.parse_gpus, words.cuda_differ),
     "devices": Word(words.parse_devices, words.devices_differ),
     "mounts": Word(words.parse_mounts, words.mounts_differ),
     "links": Word(words.parse_texts, words.links_differ),

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from nvsim import build
+from nvsim import board, build, capabilities
 from scenarios import toml
 from scenarios.model import Case
 
@@ -12,6 +12,16 @@ CONFIG = "/etc/nvidia-container-runtime/config.toml"
 TOOLS = ("nvidia-container-runtime", "nvidia-container-runtime.cdi", "nvidia-container-runtime.legacy",
          "nvidia-container-runtime-hook", "nvidia-container-toolkit", "nvidia-container-cli", "nvidia-ctk",
          "nvidia-cdi-hook")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mig:
+    """A MIG device of a host.  `name` is GPU:NUMBER; `parent` the GPU's UUID; `nodes` what opens its two instances."""
+
+    name: str
+    uuid: str
+    parent: str
+    nodes: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +50,24 @@ def prepare(case: Case, root: str, *, runtimes: tuple[str, ...], toolkit: str = 
     return Host(root=root, gpus=tuple(gpu.uuid for gpu in machine.gpus),
                 minors={gpu.minor: gpu.uuid for gpu in machine.gpus}, placeholders=bool(machine.placeholders),
                 nodes=machine.devices)
+
+
+def migs(root: str) -> tuple[Mig, ...]:
+    """The MIG devices that a built host has now, by GPU and number: NVML counts them by their instances' ids."""
+    library = next((path for path in build.describe(root).boards if "/libnvidia-ml.so" in path), "")
+    gpus = board.read(root + library).gpus if library else ()
+    found: list[Mig] = []
+    for index, gpu in enumerate(sorted(gpus, key=lambda gpu: (gpu.pci_domain, gpu.pci_bus, gpu.pci_device))):
+        there = sorted((gpu.ci_gpu_instance[slot], gpu.ci_id[slot], gpu.ci_uuid[slot])
+                       for slot, size in enumerate(gpu.ci_size) if size)
+        found += [Mig(name=f"{index}:{number}", uuid=uuid, parent=gpu.uuid,
+                      nodes=(_node(gpu.minor, instance), _node(gpu.minor, instance, compute)))
+                  for number, (instance, compute, uuid) in enumerate(there)]
+    return tuple(found)
+
+
+def _node(gpu_minor: int, instance: int, compute: int = -1) -> str:
+    return f"/dev/nvidia-caps/nvidia-cap{capabilities.minor_of(gpu_minor, instance, compute)}"
 
 
 def config_of(case: Case, runtimes: tuple[str, ...]) -> dict[str, object]:

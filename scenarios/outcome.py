@@ -1,6 +1,6 @@
 """What one level saw of one step.  None everywhere means: this level cannot see it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 NOT_STARTED = 125  # the exit code of `docker run` when the container could not be created or started
@@ -33,10 +33,12 @@ class File:
 class Outcome:
     """What one level saw.
 
-    `exit`: of the command, or NOT_STARTED.  `gpus`: UUIDs.  `devices`: path → rw, denied or missing, NVIDIA's nodes
-    and those of DRM.  `hooks`: stage → command lines.  `original`, `spec`: the OCI spec before and after the toolkit.
-    `host`: path → (before, after), each a listing.  `log`: what the toolkit and the low-level runtime logged.
-    `host_gpus`: the UUID of every GPU of the host, by index.  `left`: mounts that a finished container left behind.
+    `exit`: of the command, or NOT_STARTED.  `gpus`, `cuda`: UUIDs; MIG devices stand for the GPU that they are on.
+    `devices`: path → rw, denied or missing, NVIDIA's nodes and those of DRM.  `hooks`: stage → command lines.
+    `original`, `spec`: the OCI spec before and after the toolkit.  `host`: path → (before, after), each a listing.
+    `log`: what the toolkit and the low-level runtime logged.  `host_gpus`: the UUID of every GPU of the host, by index;
+    `host_migs`: UUID and parent of each MIG device, by "GPU:NUMBER".  `left`: mounts that a finished container left
+    behind.
     """
 
     level: str
@@ -45,6 +47,7 @@ class Outcome:
     stdout: str | None = None
     stderr: str | None = None
     gpus: tuple[str, ...] | None = None
+    cuda: tuple[str, ...] | None = None
     devices: dict[str, str] | None = None
     mounts: dict[str, Mount] | None = None
     files: dict[str, File] | None = None
@@ -56,4 +59,5 @@ class Outcome:
     host: dict[str, tuple[str, str]] | None = None
     log: str | None = None
     host_gpus: tuple[str, ...] = ()
+    host_migs: dict[str, tuple[str, str]] = field(default_factory=dict)
     left: tuple[str, ...] = ()

@@ -1,6 +1,5 @@
 """How each word of `expect:` is read and compared.  `checks.py` holds the table; docs/cases.md explains each."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,6 @@ from scenarios.fields import Fields, describe, mapping_of, nearest, path_of, tex
 from scenarios.match import Items, Text
 from scenarios.outcome import NOT_STARTED, File, Outcome
 
-_INDEX = re.compile("[0-9]{1,3}")
 RIGHTS = ("rw", "denied", "missing")
 STAGES = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 KINDS = ("file", "dir", "link", "char", "block", "socket", "fifo", "missing")
@@ -63,30 +61,45 @@ def log_differs(expected: Text, seen: Outcome) -> str | None:
     return None if seen.log is None else expected.differs(seen.log)
 
 
-# gpus: host indices, UUIDs or "all"
+# gpus, cuda: host indices, GPU:NUMBER for a MIG device, UUIDs or "all"
 
 def parse_gpus(value: object, source: str) -> Items:
     return match.parse_items(value, source)
 
 
 def gpus_differ(expected: Items, seen: Outcome) -> str | None:
-    if seen.gpus is None:
-        return None
-    uuids = dict(enumerate(seen.host_gpus))
+    return None if seen.gpus is None else _uuids_differ(expected, seen.gpus, seen)
 
-    def resolved(names: tuple[str, ...]) -> tuple[str, ...]:
+
+def cuda_differ(expected: Items, seen: Outcome) -> str | None:
+    return None if seen.cuda is None else _uuids_differ(expected, seen.cuda, seen)
+
+
+def _uuids_differ(expected: Items, found_uuids: tuple[str, ...], seen: Outcome) -> str:
+    names = {str(index): uuid for index, uuid in enumerate(seen.host_gpus)}
+    names |= {name: uuid for name, (uuid, _) in seen.host_migs.items()}
+
+    def resolved(words: tuple[str, ...]) -> tuple[str, ...]:
         found: list[str] = []
-        for name in names:
-            one = uuids.get(int(name), name) if _INDEX.fullmatch(name) else name
-            found += seen.host_gpus if name == "all" else (one,)
+        for word in words:
+            found += _every_gpu(seen) if word == "all" else (names.get(word, word),)
         return tuple(_gpu_name(uuid, seen) for uuid in found)
 
-    names = Items(exact=None if expected.exact is None else resolved(expected.exact),
+    items = Items(exact=None if expected.exact is None else resolved(expected.exact),
                   contains=resolved(expected.contains), lacks=resolved(expected.lacks), matches=expected.matches)
-    return names.differs(tuple(_gpu_name(uuid, seen) for uuid in seen.gpus))
+    return items.differs(tuple(_gpu_name(uuid, seen) for uuid in found_uuids))
+
+
+def _every_gpu(seen: Outcome) -> tuple[str, ...]:
+    """All GPUs of the host; MIG devices in the place of those that have some."""
+    parents = {parent for _, parent in seen.host_migs.values()}
+    return (*(gpu for gpu in seen.host_gpus if gpu not in parents), *(uuid for uuid, _ in seen.host_migs.values()))
 
 
 def _gpu_name(uuid: str, seen: Outcome) -> str:
+    mig = next((name for name, (own, _) in seen.host_migs.items() if own == uuid), "")
+    if mig:
+        return f"MIG {mig} ({uuid})"
     return f"GPU {seen.host_gpus.index(uuid)} ({uuid})" if uuid in seen.host_gpus else uuid
 
 

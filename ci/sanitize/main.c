@@ -3,7 +3,8 @@
  * sanitize life SEED ROUNDS            initialises and shuts down
  * sanitize board SEED ROUNDS FILE OFFSET FIRST   any bytes as the board, which lies in FILE at OFFSET
  *
- * Ends with 0, or 1 after a sanitizer's report, a code that NVML does not have, or a call that does not come back. */
+ * Ends with 0, or is killed after a sanitizer's report, a code that NVML does not have, or a call that does not come
+ * back. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,12 +22,12 @@ enum { THREADS = 16, PATIENCE_S = 120, EXPORT_TABLE_ARGUMENTS = 6 };
 static unsigned round_now;
 static const char *function_now = "nothing";
 
-/* The last words of a run: where to begin the next one. */
+/* The last words of a run: where to begin the next one.  An exit would wait for the lock of the sanitizer that reports. */
 static void report(int signal)
 {
     fprintf(stderr, "sanitize: %s in round %u, calling %s\n", signal == SIGALRM ? "no answer" : "ended", round_now,
             function_now);
-    _exit(1);
+    kill(getpid(), SIGKILL);
 }
 
 void failed(const char *what, const char *name, long number)
@@ -81,17 +82,24 @@ static void calls(struct random random, unsigned rounds)
 
 static unsigned thread_rounds;
 static int stop;
+/* A set that all threads use, now and then. */
+static nvmlEventSet_t shared_set;
 
 static void *one_thread(void *start)
 {
     struct world world = {.random = *(struct random *)start, .honest = 1};
     for (unsigned round = 0; round < thread_rounds; round++) {
+        alarm(PATIENCE_S);
         if (!take_handles(&world))
             failed("fails in round", "nvmlInit_v2", round);
         if (round % 4)
             nvmlShutdown(); /* so that the session may end while this thread asks */
+        void *own = world.event_set;
+        if (round % 2)
+            world.event_set = shared_set;
         for (unsigned f = 0; f < function_count; f++)
             try_call(&world, &all_functions[f], NONE, 0);
+        world.event_set = own;
         if (!(round % 4))
             drop_handles(&world);
     }
@@ -115,6 +123,9 @@ static void threads(struct random random, unsigned rounds)
     struct random starts[THREADS];
     unsigned forever = UINT32_MAX;
     thread_rounds = rounds;
+    nvmlInit_v2();
+    nvmlEventSetCreate(&shared_set);
+    nvmlShutdown();
     pthread_create(&other, NULL, life, &forever);
     for (unsigned i = 0; i < THREADS; i++) {
         starts[i].state = next(&random);
@@ -247,9 +258,10 @@ int main(int argc, char **argv)
         calls(random, rounds);
     else if (!strcmp(argv[1], "threads"))
         threads(random, rounds);
-    else if (!strcmp(argv[1], "life"))
+    else if (!strcmp(argv[1], "life")) {
+        alarm(0); /* whoever started it ends it */
         life(&rounds);
-    else if (!strcmp(argv[1], "board") && argc == 7)
+    } else if (!strcmp(argv[1], "board") && argc == 7)
         board(random.state, rounds, argv[4], strtoll(argv[5], NULL, 0), (unsigned)strtoul(argv[6], NULL, 0));
     else
         return 2;

@@ -39,7 +39,7 @@ gpus:
   - {model: V100-SXM2-16GB}
   - {model: RTX-4060-Ti-8GB}
 """
-PATIENCE_S = 1800
+PATIENCE_S = 3600
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-w", "-fno-omit-frame-pointer", "-pthread", "-I", str(NATIVE),
          "-I", str(HERE))
 BUILDS = {

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nvsim import board, catalogue, plan_proc
+from nvsim import board, catalogue, kernel, mig, plan_proc
 from nvsim.catalogue import Release
 from nvsim.ctl import kernel_log, processes
 from nvsim.ctl.kernel_files import overwrite
@@ -34,6 +34,7 @@ class Load:
         paths = boards(root)
         if not self.loaded:
             _refuse_if_used(root)
+            _forget_mig(root)
         _move(root, self.loaded)
         for path in paths:
             board.update_header(path, driver_loaded=int(self.loaded))
@@ -51,6 +52,7 @@ class Upgrade:
         paths = boards(root)
         old = board.read(paths[0])
         _refuse_if_used(root)
+        _forget_mig(root)
         _move(root, loaded=True)
         _rewrite(root, old.kernel_version, self.release)
         for path in paths:
@@ -77,6 +79,14 @@ def _refuse_if_used(root: str) -> None:
         if users:
             raise NvsimError(f"the module nvidia is in use by process {', '.join(users)}", source=one.name,
                              hint=f"end it: nvsim ctl process remove gpu={one.index} pid={users[0]}")
+
+
+def _forget_mig(root: str) -> None:
+    """No MIG instance outlives the module, and from Hopper on neither does the mode."""
+    for one in targets(root, "all"):
+        if one.gpu.mig_mode is not None:
+            one.edit(mig.reloaded)
+    kernel.follow(root)
 
 
 def _move(root: str, loaded: bool) -> None:

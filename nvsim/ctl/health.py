@@ -5,7 +5,7 @@ from typing import Any
 
 from nvsim import kernel, mig
 from nvsim.board_gpu import Gpu
-from nvsim.ctl import config_space, memory_errors, processes
+from nvsim.ctl import config_space, memory_errors, processes, rest
 from nvsim.ctl.targets import Target, targets
 from nvsim.ctl.words import Words
 from nvsim.errors import NvsimError
@@ -38,7 +38,7 @@ class Restore:
         for one in found:
             if one.gpu.fault == LOST and not self.power:
                 raise NvsimError("a lost GPU cannot be reset", source=one.name, hint="nvsim ctl recover")
-        said = [_restore(one) for one in found]
+        said = [_restore(one, power=self.power) for one in found]
         kernel.follow(root)
         return said
 
@@ -69,9 +69,10 @@ def lose(one: Target) -> str:
     return f"{one.name}: lost"
 
 
-def _restore(one: Target) -> str:
+def _restore(one: Target, *, power: bool) -> str:
     config_space.show(one.root, one.gpu.bus_id)
-    one.edit(restored)
+    one.edit(lambda gpu: restored(gpu) | (mig.reloaded(gpu) if power else {}))
+    rest.put_back(one)
     return f"{one.name}: all well"
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +110,7 @@ def _remove(found: list[Target], pid: int) -> None:
 
 
 @contextlib.contextmanager
-def _opened(pid: int) -> Any:
+def _opened(pid: int) -> Iterator[int]:
     """A descriptor of a living process.  Raises NvsimError if there is none of this number."""
     try:
         fd = os.pidfd_open(pid)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nvsim.board_gpu import Gpu
+from nvsim.board_processes import UNKNOWN
 
 COLUMNS = tuple(name for name in Gpu.__dataclass_fields__ if name.startswith("process_"))
 
@@ -25,3 +26,8 @@ def without(gpu: Gpu, leaves: Callable[[dict[str, Any]], bool]) -> dict[str, Any
     Memory in use and accounting follow by themselves (nvsim/board_processes.py)."""
     kept = [entry for entry in rows(gpu) if not leaves(entry)]
     return table(kept) if len(kept) < len(rows(gpu)) else {}
+
+
+def memory(gpu: Gpu) -> int:
+    """Bytes that the processes hold, as far as they are known."""
+    return sum(entry["memory"] for entry in rows(gpu) if entry["memory"] != UNKNOWN)

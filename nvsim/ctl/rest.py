@@ -3,11 +3,14 @@
 DIR/.nvsim/rest/UUID.json is there as long as the GPU shows something else.
 """
 
+import contextlib
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 from nvsim.board_gpu import Gpu
+from nvsim.ctl import processes
 from nvsim.ctl.targets import Target
 from nvsim.errors import NvsimError
 
@@ -17,6 +20,7 @@ FIELDS = ("memory_used", "clock_graphics", "clock_sm", "clock_memory", "clock_vi
           "utilization_gpu", "utilization_memory", "utilization_encoder", "utilization_decoder", "pcie_tx", "pcie_rx",
           "energy")
 SPENT = ("energy",)  # does not come back
+PROCESSES = "processes"  # bytes that those in the table held
 
 
 def keep(one: Target) -> Gpu:
@@ -27,7 +31,7 @@ def keep(one: Target) -> Gpu:
     now = one.now()
     kept = _read(path)
     if kept is None:
-        kept = {name: getattr(now, name) for name in FIELDS}
+        kept = {name: getattr(now, name) for name in FIELDS} | {PROCESSES: processes.memory(now)}
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as f:
@@ -35,18 +39,20 @@ def keep(one: Target) -> Gpu:
             os.rename(f.name, path)
         except OSError as e:
             raise NvsimError(f"cannot keep the values of rest: {e.strerror}", source=path) from e
-    return Gpu(**{name: getattr(now, name) for name in Gpu.__dataclass_fields__} | kept)
+    return replace(now, **{name: kept[name] for name in FIELDS})
 
 
 def put_back(one: Target) -> bool:
-    """The values that were kept; whether there were any."""
+    """The values that were kept; whether there were any.  Memory follows the processes that came or left meanwhile."""
     path = f"{one.root}/{FOLDER}/{one.gpu.uuid}.json"
     kept = _read(path)
     if kept is None:
         return False
     values: dict[str, Any] = {name: kept[name] for name in FIELDS if name not in SPENT}
-    one.edit(lambda _: values)
-    os.unlink(path)
+    one.edit(lambda gpu: {**values, "memory_used": max(
+        0, values["memory_used"] + processes.memory(gpu) - kept[PROCESSES])})
+    with contextlib.suppress(FileNotFoundError):  # another command was faster
+        os.unlink(path)
     return True
 
 
@@ -54,7 +60,7 @@ def _read(path: str) -> dict[str, Any] | None:
     try:
         with open(path, encoding="utf-8") as f:
             found: dict[str, Any] = json.load(f)
-        return {name: found[name] for name in FIELDS}
+        return {name: found[name] for name in (*FIELDS, PROCESSES)}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as e:

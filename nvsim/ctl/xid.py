@@ -115,8 +115,18 @@ def _place(one: Target) -> str:
 
 
 def known() -> list[str]:
-    """Every number with its name, for the help."""
-    return [f"  {code:<4} {one.name}" for code, one in xids().items()]
+    """Every number with its name and what follows from it, for the help."""
+    return [f"  {code:<4} {one.name:52} {', '.join(_consequences(one))}".rstrip() for code, one in xids().items()]
+
+
+def _consequences(what: Xid) -> list[str]:
+    """In a few words each."""
+    words = {"lost": "the GPU is lost", "reset": "the GPU requires a reset", "process": "its process ends",
+             "all": "every process ends", "pending": "a page or row waits for a reset", "failed": "repair failed",
+             "down": "the link goes down"}
+    counts = [f"{count} {kind}" for count, kind in ((what.dram, "uncorrected in DRAM"),
+              (what.sram, "uncorrected in SRAM"), (what.corrected, "corrected in DRAM")) if count]
+    return [words[word] for word in (what.gpu, what.ends, what.memory, what.link) if word] + counts
 
 
 def _name(gpu: Gpu, pid: int) -> str:

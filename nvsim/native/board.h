@@ -59,6 +59,7 @@ struct nvsim_gpu {
     uint64_t bar1_total; /* bytes of the BAR1 aperture */
     uint64_t bar1_used; /* bytes of BAR1 mapped */
     uint32_t memory_bus_width; /* bits */
+    uint32_t l2_cache; /* KiB of level 2 cache */
     uint32_t clock_graphics; /* MHz */
     uint32_t clock_sm; /* MHz */
     uint32_t clock_memory; /* MHz */
@@ -245,6 +246,7 @@ struct nvsim_gpu {
     uint32_t confidential; /* what confidential computing the GPU can: nvmlConfComputeSystemCaps_t.gpusCaps */
     uint32_t gpm; /* 1 if the GPU measures performance metrics (GPM) */
     uint32_t gpm_streaming; /* 1 if GPM streaming is on */
+    uint32_t vgpu_licensed; /* 1 if the share of a vGPU guest has its licence */
     uint32_t process_pid[32]; /* process id, 0 for a free entry */
     uint32_t process_kind[32]; /* sum of 1 compute, 2 graphics, 4 compute through MPS */
     uint64_t process_memory[32]; /* bytes of device memory */

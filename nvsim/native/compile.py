@@ -42,18 +42,32 @@ def _nvml(variant: str) -> Target:
     """libnvidia-ml.so as a branch has it.  The real ones need libm since 525 and librt since 535."""
     branch, _ = branches.branch_of(variant)
     needs = tuple(flag for flag, since in (("-DNEEDS_LIBM", 525), ("-DNEEDS_LIBRT", 535)) if branch >= since)
-    return Target(name=branches.library(variant), sources=("nvml_needs.c",), triple=GLIBC, object="libnvidia-ml.o",
+    return Target(name=branches.library(variant), sources=("needs.c",), triple=GLIBC, object="libnvidia-ml.o",
                   variant=variant, part="libnvidia-ml.so",
                   flags=(*LIBRARY, "-Wl,-soname,libnvidia-ml.so.1", *needs, "-lpthread", "-ldl", "-lm", "-lrt"))
+
+
+def _cuda(variant: str) -> Target:
+    """libcuda.so as a branch has it.  The real ones need all of glibc's libraries."""
+    return Target(name=branches.cuda_library(variant), sources=("needs.c",), triple=GLIBC, object="libcuda.o",
+                  variant=variant, part="libcuda.so",
+                  flags=(*LIBRARY, "-Wl,-soname,libcuda.so.1", "-DNEEDS_LIBDL", "-DNEEDS_LIBM", "-DNEEDS_LIBRT",
+                         "-lpthread", "-ldl", "-lm", "-lrt"))
 
 
 TARGETS = (
     Target(name="libnvidia-ml.o", sources=("nvml/*.c", "board/*.c"), triple=GLIBC, part="libnvidia-ml.so",
            flags=("-r", "-fPIC", "-fvisibility=hidden")),
     *(_nvml(variant) for variant in reversed(branches.VARIANTS)),
+    Target(name="libcuda.o", sources=("cuda/*.c", "board/*.c"), triple=GLIBC, part="libcuda.so",
+           flags=("-r", "-fPIC", "-fvisibility=hidden")),
+    *(_cuda(variant) for variant in reversed(branches.CUDA_VARIANTS)),
+    Target(name="libnvidia-sandboxutils.so", sources=("sandboxutils.c",), triple=GLIBC,
+           flags=(*LIBRARY, "-Wl,-soname,libnvidia-sandboxutils.so.1", "-lpthread", "-ldl")),
     Target(name="nvidia-smi", sources=("smi/*.c",), triple=GLIBC, flags=("-ldl", "-s")),
     Target(name="nvsim-probe", sources=("probe/*.c",), triple="linux-musl", flags=("-static", "-s")),
-    Target(name="nvsim-probe-dl", sources=("probe_dl.c", "probe/json.c"), triple=GLIBC, flags=("-ldl", "-s")),
+    Target(name="nvsim-probe-dl", sources=("probe_dl.c", "probe_cuda.c", "probe/json.c"), triple=GLIBC,
+           flags=("-ldl", "-s")),
     Target(name="nvsim-kernel", sources=("kernel.c",), triple="linux-musl", flags=("-static", "-s")),
 )
 ARCHITECTURES = ("x86_64",)
@@ -108,17 +122,18 @@ def _exporting(target: Target, script: Path) -> list[str]:
     """Writes the version script of a variant; the flag that names it."""
     if not target.variant:
         return []
-    from nvsim.native import generate  # it reads the catalogue, which only these targets need
+    from nvsim.native import generate, generate_cuda  # they read the catalogue, which only these targets need
 
     branch, early = branches.branch_of(target.variant)
-    script.write_text(generate.exports_map(branch, early=early))
+    script.write_text(generate_cuda.exports_map(branch) if target.part == "libcuda.so"
+                      else generate.exports_map(branch, early=early))
     return [f"-Wl,--version-script={script}"]
 
 
 def _newest_source() -> float:
     patterns = ("*.[ch]", "*/*.[ch]", "*/*.map", "*/*.inc", "compile.py")
-    catalogue = HERE.parent / "catalog" / "nvml-functions.yaml"
-    return max(p.stat().st_mtime for p in (catalogue, *(p for pattern in patterns for p in HERE.glob(pattern))))
+    catalogue = [HERE.parent / "catalog" / name for name in ("nvml-functions.yaml", "cuda-functions.yaml")]
+    return max(p.stat().st_mtime for p in (*catalogue, *(p for pattern in patterns for p in HERE.glob(pattern))))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 /* nvsim-probe-dl: the dynamic half of the probe.  `nvsim-probe-dl NAME…` prints
  *
- *   {"libraries":{NAME:{"path":…}|{"error":…}},"nvml":{"init":…,"init_text":…,"driver":…,"nvml":…,"gpus":[…]}}
+ *   {"libraries":{NAME:{"path":…}|{"error":…}},"nvml":{"init":…,"init_text":…,"driver":…,"nvml":…,"gpus":[…]},
+ *    "cuda":{"init":…,"devices":[UUID…]}}
  *
  * where each NAME is opened as a program would, and NVML's functions are looked up by the names that old clients use.
  * Every look at a library happens in a process of its own: a library that crashes or that brings another one along does
  * not change what the next one shows. */
 #include "nvml_api.h"
 #include "probe/json.h"
+#include "probe_cuda.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #define NVML_LIBRARY "libnvidia-ml.so.1"
+#define CUDA_LIBRARY "libcuda.so.1"
 
 struct gpu {
     nvmlDevice_t device;
@@ -73,6 +76,30 @@ static void write_value(struct json *json, struct gpu *gpu, const char *key, nvm
         json_member(json, key, NULL);
 }
 
+/* "mig": the UUIDs of a GPU's MIG devices that this process sees; nothing outside MIG mode. */
+static void write_mig(struct json *json, void *library, nvmlDevice_t parent)
+{
+    unsigned int current = 0, pending = 0, count = 0;
+    nvmlReturn_t result;
+    nvmlDevice_t device;
+    char uuid[96] = "";
+
+    CALL(result, library, nvmlDeviceGetMigMode, parent, &current, &pending);
+    if (result != NVML_SUCCESS || current != NVML_DEVICE_MIG_ENABLE)
+        return;
+    json_key(json, "mig");
+    json_open(json, '[');
+    CALL(result, library, nvmlDeviceGetMaxMigDeviceCount, parent, &count);
+    for (unsigned int index = 0; result == NVML_SUCCESS && index < count; index++) {
+        CALL(result, library, nvmlDeviceGetMigDeviceHandleByIndex, parent, index, &device);
+        if (result == NVML_SUCCESS)
+            CALL(result, library, nvmlDeviceGetUUID, device, uuid, sizeof uuid);
+        if (result == NVML_SUCCESS)
+            json_string(json, uuid);
+    }
+    json_close(json, ']');
+}
+
 static void write_gpu(struct json *json, void *library, unsigned int index)
 {
     struct gpu gpu = {0};
@@ -98,6 +125,7 @@ static void write_gpu(struct json *json, void *library, unsigned int index)
         write_value(json, &gpu, "temperature", result, temperature);
         CALL(result, library, nvmlDeviceGetMemoryInfo, gpu.device, &memory);
         write_value(json, &gpu, "memory_mib", result, (long long)(memory.total >> 20));
+        write_mig(json, library, gpu.device);
     }
     json_member_number(json, "error", gpu.error);
     json_close(json, '}');
@@ -224,6 +252,8 @@ int main(int argc, char **argv)
     json_close(&json, '}');
     json_key(&json, "nvml");
     write_apart(&json, write_nvml, NVML_LIBRARY);
+    json_key(&json, "cuda");
+    write_apart(&json, write_cuda, CUDA_LIBRARY);
     json_close(&json, '}');
     fputc('\n', stdout);
     return fflush(stdout) ? 1 : 0;

@@ -129,7 +129,8 @@ class OciSession:
         before = {path: self._listing(path) for path in paths}
         outcome = act()
         seen = {path: (before[path], self._listing(path)) for path in paths}
-        return replace(outcome, host=seen, host_gpus=self._host.gpus)
+        migs = {mig.name: (mig.uuid, mig.parent) for mig in hosts.migs(self._host.root)}
+        return replace(outcome, host=seen, host_gpus=self._host.gpus, host_migs=migs)
 
     def _listing(self, path: str) -> str:
         return self._command(["find", path, "-printf", LISTING]).stdout

@@ -34,7 +34,7 @@ def seen(report: dict[str, Any]) -> dict[str, Any]:
     ran = report.get("exec") or {"exit": 0, "stdout": "", "stderr": ""}
     return {
         "exit": ran["exit"], "stdout": ran["stdout"], "stderr": ran["stderr"],
-        "gpus": _gpus(report.get("nvml", {})), "environment": report["env"],
+        "gpus": _gpus(report.get("nvml", {})), "cuda": _cuda(report.get("cuda", {})), "environment": report["env"],
         "devices": {d["path"]: _right(d) for d in report["devices"] if GPU_NODE.fullmatch(d["path"])},
         "mounts": {m["target"]: Mount(source=m["source"], fstype=m["fstype"], options=tuple(m["options"]))
                    for m in report["mounts"] if m["target"] != PROBE},
@@ -44,11 +44,16 @@ def seen(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gpus(nvml: dict[str, Any]) -> tuple[str, ...] | None:
-    """The UUIDs that NVML lists, without GPUs that do not answer; none where it cannot be initialised; None in an image
-    without a loader."""
+    """The UUIDs that NVML lists, for a GPU with MIG devices theirs, without GPUs that do not answer; none where it
+    cannot be initialised; None in an image without a loader."""
     if nvml.get("error") == "no dynamic loader":
         return None
-    return tuple(gpu["uuid"] for gpu in nvml.get("gpus", ()) if "uuid" in gpu)
+    return tuple(uuid for gpu in nvml.get("gpus", ()) if "uuid" in gpu for uuid in gpu.get("mig") or (gpu["uuid"],))
+
+
+def _cuda(cuda: dict[str, Any]) -> tuple[str, ...] | None:
+    """The UUIDs of CUDA's devices; none without a driver that starts; None in an image without a loader."""
+    return None if cuda.get("error") == "no dynamic loader" else tuple(cuda.get("devices", ()))
 
 
 def _right(device: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ class _Built:
     host: hosts.Host
     minors: dict[int, str]
     placeholders: bool
+    migs: tuple[hosts.Mig, ...]
 
 
 class _Hosts:
@@ -62,7 +63,7 @@ class _Hosts:
                 toolkit_spec.write_cdi(root, vendor, output, nodes)
             except ToolkitError as e:
                 raise NotRun(f"`before` fails: {e}") from e
-        return _Built(host=host, minors=host.minors, placeholders=host.placeholders)
+        return _Built(host=host, minors=host.minors, placeholders=host.placeholders, migs=hosts.migs(root))
 
 
 def _generate(line: str) -> tuple[str, str]:
@@ -98,7 +99,8 @@ class SpecSession:
         image = images.described(self._case.image, step.run.image, f"{self._case.path}: image")
         command = (*((step.run.entrypoint,) if step.run.entrypoint else ()), *(step.run.command or image.command))
         asked = bundle.spec_of(step.run, env=image.env, command=command)
-        base = Outcome(level="spec", host_gpus=self._built.host.gpus)
+        base = Outcome(level="spec", host_gpus=self._built.host.gpus,
+                       host_migs={mig.name: (mig.uuid, mig.parent) for mig in self._built.migs})
         try:
             edited, placed, notes = self._edited(asked, step.run)
         except ToolkitError as e:
@@ -125,9 +127,11 @@ class SpecSession:
         nodes = {d["path"]: (d.get("type", "c"), d.get("major", 0), d.get("minor", 0))
                  for d in linux.get("devices", [])}
         nodes |= {path: ("c", *numbers) for path, numbers in placed.nodes.items()}
+        nodes |= {node.path: ("c", node.major, node.minor) for node in self._built.host.nodes
+                  if posixpath.dirname(node.path) in placed.mounts}  # a folder of nodes, such as /dev/nvidia-caps
         devices = {path: "rw" if allowed(rules, *numbers) else "denied" for path, numbers in nodes.items()
                    if GPU_NODE.fullmatch(path)}
-        gpus = tuple(uuid for minor, uuid in self._built.minors.items() if devices.get(f"/dev/nvidia{minor}") == "rw")
+        gpus = self._usable({path for path, right in devices.items() if right == "rw"}, edited)
         mounts = {m["destination"]: Mount(source=m.get("source", ""), fstype=m.get("type", ""),
                                           options=tuple(m.get("options", []))) for m in edited.get("mounts", [])}
         mounts |= {path: Mount(fstype="bind") for path in placed.mounts}
@@ -137,6 +141,16 @@ class SpecSession:
             return replace(base, mounts=mounts, environment=environment)
         return replace(base, devices=devices, gpus=gpus if devices.get("/dev/nvidiactl") == "rw" else (),
                        mounts=mounts, environment=environment)
+
+    def _usable(self, nodes: set[str], edited: dict[str, Any]) -> tuple[str, ...]:
+        """The GPUs whose nodes can be used; for one with MIG devices that can be used too, those."""
+        effective = ((edited["process"].get("capabilities") or {}).get("effective")) or ()
+        every = "CAP_SYS_ADMIN" in effective or bool(nodes & {f"/dev/nvidia-caps/nvidia-cap{n}" for n in (1, 2)})
+        found: list[str] = []
+        for minor, uuid in self._built.minors.items():
+            migs = [mig.uuid for mig in self._built.migs if mig.parent == uuid and (every or nodes >= set(mig.nodes))]
+            found += (migs or [uuid]) if f"/dev/nvidia{minor}" in nodes else []
+        return tuple(found)
 
     def enter(self, step: Step) -> int:
         """There is nothing to enter."""

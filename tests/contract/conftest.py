@@ -8,7 +8,8 @@ import pytest
 
 from nvsim import board
 from nvsim.models import board_gpu
-from nvsim.native.compile import compile_all
+from nvsim.native import branches
+from nvsim.native.compile import artifact, compile_all
 
 MODELS = ("A100-SXM4-40GB", "T4", "RTX-4060-Ti-8GB")
 UUID = "GPU-00000000-0000-0000-0000-{:012x}"
@@ -20,11 +21,14 @@ class Smi:
     def __init__(self, root, models=MODELS, **changes):
         self.root, self.library = root, str(root / "libnvidia-ml.so.1")
         self.program = compile_all("nvidia-smi")[0]
-        shutil.copy(compile_all("libnvidia-ml.so")[0], self.library)
+        driver = changes.get("driver_version", "550.54.15")
+        compile_all("libnvidia-ml.so")
+        shutil.copy(artifact(branches.library(branches.variant_of(driver))), self.library)
         gpus = tuple(board_gpu(model, index=i, minor=len(models) - 1 - i, uuid=UUID.format(i),
-                               bus_id=f"0000:{i + 7:02x}:00.0", serial=f"165000000000{i}")
+                               bus_id=f"0000:{i + 7:02x}:00.0", serial=f"165000000000{i}",
+                               driver_branch=int(driver.partition(".")[0]))
                      for i, model in enumerate(models))
-        board.write(self.library, board.Board(**{"driver_version": "550.54.15", "cuda_version": "12.4",
+        board.write(self.library, board.Board(**{"driver_version": driver, "cuda_version": "12.4",
                                                  "dev_root": str(root), "gpus": gpus, **changes}))
         (root / "dev").mkdir(exist_ok=True)
         for name in ("nvidiactl", *(f"nvidia{gpu.minor}" for gpu in gpus)):

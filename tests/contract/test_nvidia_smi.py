@@ -212,12 +212,18 @@ def test_what_is_not_built_fails_and_prints_no_result(smi, args):
     assert "is not part of this emulation" in done.stderr
 
 
-@pytest.mark.parametrize(("query", "fields"), [
-    ("compute-apps", "gpu_name,pid,name,used_memory"), ("accounted-apps", "gpu_uuid,pid,gpu_util,mem_util,time")])
-def test_without_processes_there_is_only_the_heading(smi, query, fields):
-    status, text = smi.says(f"--query-{query}={fields}", "--format=csv")
-    assert status == 0 and len(text.splitlines()) == 1
-    assert smi.says(f"--query-{query}={fields}", "--format=csv,noheader") == (0, "")
+def test_without_processes_there_is_only_the_heading(smi):
+    fields = "gpu_name,pid,name,used_memory"
+    assert smi.says(f"--query-compute-apps={fields}", "--format=csv") == (
+        0, "gpu_name, pid, process_name, used_gpu_memory [MiB]\n")
+    assert smi.says(f"--query-compute-apps={fields}", "--format=csv,noheader") == (0, "")
+
+
+def test_accounting_that_is_off_has_nothing_to_tell(smi):
+    assert smi.says("--query-accounted-apps=vgpu_instance,pid,time", "--format=csv,noheader", "-i", "0") == (
+        0, "[N/A], [N/A], [N/A]\n")
+    board.update(smi.library, 0, accounting_mode=1)
+    assert smi.says("--query-accounted-apps=vgpu_instance,pid,time", "--format=csv,noheader", "-i", "0") == (0, "")
 
 
 def test_supported_clocks_are_rows(smi):

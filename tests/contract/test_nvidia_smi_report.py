@@ -79,6 +79,13 @@ def test_a_section_is_shown_alone(smi, golden, section):
     golden(f"nvidia-smi/section-{section.lower()}.txt", text.split("GPU 00000000:07:00.0\n")[1])
 
 
+@pytest.mark.parametrize(("model", "driver"), [("V100-SXM2-16GB", "470.256.02"), ("V100-SXM2-16GB", "550.54.15"),
+                                               ("A100-SXM4-40GB", "470.256.02")])
+def test_errors_are_told_as_the_chip_and_the_branch_count_them(host, golden, model, driver):
+    text = host(model, driver_version=driver).says("-q", "-d", "ECC")[1]
+    golden(f"nvidia-smi/ecc-{model.split('-')[0].lower()}-{driver.split('.')[0]}.txt", text.split("07:00.0\n")[1])
+
+
 def test_sections_keep_the_order_of_the_report(smi):
     text = smi.says("-q", "-d", "COMPUTE,ECC,,ACCOUNTING", "-i", "1")[1]
     assert headings(text) == ["Accounting Mode", "Accounting Mode Buffer Size", "Compute Mode", "ECC Mode",

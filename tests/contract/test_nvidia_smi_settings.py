@@ -39,7 +39,8 @@ def test_ecc_is_not_there_on_a_board_without_it(host):
     assert smi.says("-e", "0") == expected
 
 
-def test_mig_mode_is_not_there_on_a_board_without_it(host):
+def test_mig_mode_is_not_there_on_a_board_without_it(requires, host):
+    requires("root")
     assert host("T4").says("-mig", "1") == (
         0, f"Unable to enable MIG Mode for GPU {GPU}: Not Supported\nTreating as warning and moving on.\nAll done.\n")
 
@@ -97,17 +98,48 @@ def test_a_reset_is_beyond_nvml(smi):
 
 @pytest.mark.parametrize(("args", "text"), [
     (["-pm", "0"], f"Disabled persistence mode for GPU {GPU}.\nAll done.\n"),
+    (["-e", "DISABLED"], f"Disabled ECC support for GPU {GPU}.\nAll done.\nReboot required.\n"),
+    (["-p", "VOLATILE"], f"Reset volatile ECC errors to zero for GPU {GPU}.\nAll done.\n"),
+    (["-pl", "300"], f"Power limit for GPU {GPU} was set to 300.00 W from 400.00 W.\nAll done.\n"),
+    (["-lgc", "1005,1200"], f'GPU clocks set to "(gpuClkMin 1005, gpuClkMax 1200)" for GPU {GPU}\nAll done.\n'),
+    (["-rgc"], "All done.\n"),
+    (["-lmc", "1215"], f'Memory clocks set to "(memClkMin 1215, memClkMax 1215)" for GPU {GPU}\nAll done.\n'),
+    (["-rmc"], "All done.\n"),
+    (["-ac", "1215,1200"], f'Applications clocks set to "(MEM 1215, SM 1200)" for GPU {GPU}\nAll done.\n'),
+    (["-rac"], "All done.\n"),
     (["-c", "3"], f"Set compute mode to EXCLUSIVE_PROCESS for GPU {GPU}.\nAll done.\n"),
     (["-am", "1"], f"Enabled Accounting Mode for GPU {GPU}.\nAll done.\n"),
     (["-mig", "1"], f"Enabled MIG Mode for GPU {GPU}\nAll done.\n")])
-def test_a_change_is_made_and_told(smi, args, text):
+def test_a_change_is_made_and_told(requires, smi, args, text):
+    requires("root")
     assert smi.says("-i", "0", *args) == (0, text)
 
 
-def test_a_change_is_seen_by_the_next_command(smi):
-    for args in (["-pm", "0"], ["-c", "2"], ["-am", "1"]):
+def test_a_change_is_seen_by_the_next_command(requires, smi):
+    requires("root")
+    for args in (["-pm", "0"], ["-c", "2"], ["-pl", "250.5"], ["-ac", "1215,1200"], ["-e", "0"]):
         assert smi.says("-i", "0", *args)[0] == 0
-    assert smi.csv("persistence_mode,compute_mode,accounting.mode", "-i", "0") == ["Disabled, Prohibited, Enabled"]
+    fields = ("persistence_mode,compute_mode,power.limit,clocks.applications.graphics,ecc.mode.current,"
+              "ecc.mode.pending")
+    assert smi.csv(fields, "-i", "0") == ["Disabled, Prohibited, 250.50 W, 1200 MHz, Enabled, Disabled"]
+
+
+def test_clocks_that_the_gpu_does_not_have_are_a_warning(requires, smi):
+    requires("root")
+    assert smi.says("-ac", "1,2", "-i", "0") == (
+        0, f'Specified clock combination "(MEM 1, SM 2)" is not supported for GPU {GPU}. Run \'nvidia-smi -q -d '
+           "SUPPORTED_CLOCKS' to see list of supported clock combinations\nTreating as warning and moving on.\n"
+           "All done.\n")
+
+
+@pytest.mark.parametrize(("args", "warned"), [
+    (["-pl", "300"], True), (["-lgc", "1005"], True), (["-ac", "1215,1200"], True), (["-am", "1"], True),
+    (["-mig", "1"], True), (["-c", "3"], False), (["-e", "0"], False), (["-rgc"], False)])
+def test_what_does_not_last_without_persistence_mode_is_warned_of(requires, smi, args, warned):
+    requires("root")
+    board.update(smi.library, 0, persistence=0)
+    text = smi.says("-i", "0", *args)[1]
+    assert (f"\n\nWarning: persistence mode is disabled on device {GPU}. See the Known" in text) == warned
 
 
 def test_a_lost_gpu_ends_the_command(smi):

@@ -80,6 +80,14 @@ def test_one_link_can_be_asked_for(host):
     assert smi.says("nvlink", "-e", "-l", "3")[1].endswith("Unable to retrieve NVLink errors for link 3 - inActive\n")
 
 
+def test_links_that_are_all_down_are_one_line(host):
+    smi = host(H100)
+    board.update(smi.library, 0, nvlink_active=0)
+    for option, what in (("-s", "information"), ("-e", "errors")):
+        assert smi.says("nvlink", option) == (
+            0, smi.says("-L")[1] + f"NVML: Unable to retrieve NVLink {what} as all links are inActive\n")
+
+
 def test_a_gpu_without_links_is_not_spoken_of(host):
     assert host("T4").says("nvlink", "-s") == (0, "")
 
@@ -94,7 +102,7 @@ def test_counters_that_are_gone_are_refused(host, args, text):
     assert smi.says("nvlink", *args) == (3, smi.says("-L")[1] + text)
 
 
-@pytest.mark.parametrize("command", ["topo", "nvlink", "mig"])
+@pytest.mark.parametrize("command", ["topo", "nvlink", "mig", "dmon", "pmon"])
 def test_a_subcommand_has_help_and_needs_a_driver(host, tmp_path, command):
     smi = host("T4")
     status, text = smi.says(command, "-h")

@@ -93,6 +93,17 @@ def test_an_uncorrected_error_is_two_events_and_a_lost_gpu_ends_the_wait(host):
         "0 2 0 4294967295", "0 8 48 4294967295", "1 8 79 4294967295", "NVMLError_GpuIsLost"]
 
 
+def test_a_lost_gpu_hides_no_event_of_another_one(host, session):
+    lib, events, device = session
+    other = ctypes.c_void_p()
+    assert lib.nvmlDeviceGetHandleByIndex_v2(1, ctypes.byref(other)) == 0
+    for one in (device, other):
+        assert lib.nvmlDeviceRegisterEvents(one, ctypes.c_uint64(8), events) == 0
+    host.ctl("lose gpu=0")
+    host.ctl("xid gpu=1 31")
+    assert [wait(lib, events) for _ in range(2)] == [(8, 31), 15]
+
+
 def test_an_event_counts_from_the_registration_of_its_type_on(host, session):
     lib, events, device = session
     assert lib.nvmlDeviceRegisterEvents(device, ctypes.c_uint64(2), events) == 0

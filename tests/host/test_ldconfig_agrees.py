@@ -58,7 +58,7 @@ def listing(root: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", profile.names())
 def test_ldconfig_writes_the_same_bytes_for_every_profile_and_changes_no_link(name: str, tmp_path: Path) -> None:
-    compiled("libnvidia-ml.so", "nvidia-smi")
+    compiled("libnvidia-ml.so", "libcuda.so", "nvidia-smi")
     root = str(tmp_path / "host")
     wanted = profile.load(name)
     build.build(wanted, root, nodes=False)
@@ -73,7 +73,7 @@ def test_ldconfig_writes_the_same_bytes_for_every_profile_and_changes_no_link(na
 
 
 def test_the_loader_lists_what_a_built_host_has(tmp_path: Path) -> None:
-    compiled("libnvidia-ml.so", "nvidia-smi")
+    compiled("libnvidia-ml.so", "libcuda.so", "nvidia-smi")
     root = str(tmp_path / "host")
     build.build(profile.load("a100x8"), root, nodes=False)
     listed = subprocess.run(["ldconfig", "-r", root, "-p"], check=True, capture_output=True, text=True).stdout

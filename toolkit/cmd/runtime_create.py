@@ -156,23 +156,27 @@ def _cdi(spec: Spec, request: Request, config: Config, log: Log, root: str, *, n
     from toolkit.plan.edits import wanted_of
 
     with _Step("failed to create the automatic CDI modifier: "):
-        sets = _generated(wanted_of(request, ids), config, log, root)
+        sets = _generated(wanted_of(request, ids), config, log, root, rights=request)
     return _applied(spec, sets, root)
 
 
 def _generated(
-    wanted: "tuple[Wanted, ...]", config: Config, log: Log, root: str
+    wanted: "tuple[Wanted, ...]", config: Config, log: Log, root: str, *, rights: Request | None = None
 ) -> "tuple[EditSet, ...]":
-    """The edits of specifications generated in memory, of the host as it is now."""
+    """The edits of specifications generated in memory, of the host as it is now.
+
+    `rights` is the request of a container that may get the capabilities to configure or watch MIG."""
     if not wanted:
         return ()
     from toolkit.gather.host import read_host
-    from toolkit.plan.edits import modes_to_read, plan_generated
+    from toolkit.plan.edits import modes_to_read, plan_generated, plan_mig_rights
 
     host = read_host(driver_root=_driver_root(config), root=root, want=modes_to_read(wanted))
     ctk = _helper(config.nvidia_ctk.path, DEFAULT_CTK, root)
     sets, notes = plan_generated(host, wanted, config, hook_path=ctk)
-    for note in (*host.notes, *notes):
+    more, own = plan_mig_rights(host, rights) if rights else ((), ())
+    sets = (*sets, *more)
+    for note in (*host.notes, *notes, *own):
         log.warning(note)
     return sets
 

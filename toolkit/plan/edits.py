@@ -10,6 +10,7 @@ from toolkit.model.config import Config
 from toolkit.model.edits import Edits
 from toolkit.model.host import Host
 from toolkit.model.request import Request
+from toolkit.plan.device_nodes import found, node_edits
 from toolkit.plan.generate import Options, plan_spec
 
 VENDOR = "runtime.nvidia.com"
@@ -65,6 +66,24 @@ def plan_generated(
         )
         sets.append(EditSet(spec.edits))
     return tuple(sets), tuple(notes)
+
+
+def plan_mig_rights(host: Host, request: Request) -> tuple[tuple[EditSet, ...], tuple[str, ...]]:
+    """The capability nodes by which a container may configure or watch MIG, and warnings.
+
+    v1.20.0 leaves them out in jit-cdi mode, so that a device plugin that was fine in legacy mode fails; v1.20.1 gives
+    them to a container with CAP_SYS_ADMIN (NVIDIA/nvidia-container-toolkit#1740).  One without is refused in legacy
+    mode; here its request is passed over, as before."""
+    minors, paths, notes = dict(host.mig_capabilities), list[str](), list[str]()
+    for capability, variable in (("config", "NVIDIA_MIG_CONFIG_DEVICES"), ("monitor", "NVIDIA_MIG_MONITOR_DEVICES")):
+        if request.variable(variable) != "all" or capability not in minors:
+            continue
+        if request.privileged:
+            paths.append(f"/dev/nvidia-caps/nvidia-cap{minors[capability]}")
+        else:
+            notes.append(f"Ignoring {variable} of a container without CAP_SYS_ADMIN")
+    edits = node_edits(found(host, paths, notes))
+    return ((EditSet(edits),) if edits.device_nodes else ()), tuple(notes)
 
 
 def modes_to_read(wanted: tuple[Wanted, ...]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "internal.h"
+#include "lock.h"
 
 enum { SETS_MAX = 256, POLL_NS = 5 * 1000 * 1000, TYPES = 16 };
 enum { RING = sizeof ((struct nvsim_gpu *)0)->event_type / sizeof(uint64_t) };
@@ -24,22 +25,39 @@ struct ring {
 };
 
 struct nvmlEventSet_st {
+    int lock; /* several threads may register with a set and wait for it */
     unsigned count;
     struct watch watches[NVSIM_BOARD_CAPACITY];
 };
 
-/* Live sets: a pointer that is not here is not a set. */
-static nvmlEventSet_t sets[SETS_MAX];
+/* Live sets: a pointer that is not here is not a set.  Sets that were given back are kept for the next caller: a thread
+ * may still be waiting for one. */
+static nvmlEventSet_t sets[SETS_MAX], spares[SETS_MAX];
 
-/* Moves a set into or out of the list. */
-static int swap(nvmlEventSet_t from, nvmlEventSet_t to)
+/* Replaces an entry of a list; whether there was one. */
+static int swap(nvmlEventSet_t *list, nvmlEventSet_t from, nvmlEventSet_t to)
 {
     for (unsigned i = 0; i < SETS_MAX; i++) {
         nvmlEventSet_t expected = from;
-        if (__atomic_compare_exchange_n(&sets[i], &expected, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&list[i], &expected, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
             return 1;
     }
     return 0;
+}
+
+/* An empty set that is in neither list; NULL without memory. */
+static nvmlEventSet_t empty_set(void)
+{
+    for (unsigned i = 0; i < SETS_MAX; i++) {
+        nvmlEventSet_t spare = LOAD(spares[i]);
+        if (!spare || !swap(spares, spare, NULL))
+            continue;
+        acquire(&spare->lock);
+        spare->count = 0;
+        release(&spare->lock);
+        return spare;
+    }
+    return calloc(1, sizeof(struct nvmlEventSet_st));
 }
 
 static int known(nvmlEventSet_t set)
@@ -56,22 +74,23 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
         return NVML_ERROR_UNINITIALIZED;
     if (!set)
         return NVML_ERROR_INVALID_ARGUMENT;
-    nvmlEventSet_t fresh = calloc(1, sizeof *fresh);
-    if (!fresh || !swap(NULL, fresh)) {
-        free(fresh);
-        return NVML_ERROR_MEMORY;
+    nvmlEventSet_t fresh = empty_set();
+    if (fresh && swap(sets, NULL, fresh)) {
+        *set = fresh;
+        return NVML_SUCCESS;
     }
-    *set = fresh;
-    return NVML_SUCCESS;
+    if (fresh)
+        swap(spares, NULL, fresh);
+    return NVML_ERROR_MEMORY;
 }
 
 nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
 {
     if (initialised())
         return NVML_ERROR_UNINITIALIZED;
-    if (!set || !swap(set, NULL))
+    if (!set || !swap(sets, set, NULL))
         return NVML_ERROR_INVALID_ARGUMENT;
-    free(set);
+    swap(spares, NULL, set);
     return NVML_SUCCESS;
 }
 
@@ -101,11 +120,9 @@ static struct watch *watch_of(nvmlEventSet_t set, nvmlDevice_t device)
 }
 
 /* Adds to what the set watches; events from before do not count. */
-nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long eventTypes, nvmlEventSet_t set)
+static nvmlReturn_t watch(nvmlEventSet_t set, nvmlDevice_t device, const struct nvsim_gpu *gpu,
+                          unsigned long long types)
 {
-    GPU_OR_RETURN(gpu, device, known(set));
-    if (eventTypes & ~supported(gpu))
-        return NVML_ERROR_NOT_SUPPORTED;
     uint64_t now = 0;
     READING(gpu)
         now = LOAD(gpu->event_count);
@@ -117,10 +134,21 @@ nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long ev
         *watch = (struct watch){.device = device, .gpu = gpu, .seen = now};
     }
     for (unsigned i = 0; i < TYPES; i++)
-        if (eventTypes & ~watch->types & 1ull << i)
+        if (types & ~watch->types & 1ull << i)
             watch->since[i] = now;
-    watch->types |= eventTypes;
+    watch->types |= types;
     return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long eventTypes, nvmlEventSet_t set)
+{
+    GPU_OR_RETURN(gpu, device, known(set));
+    if (eventTypes & ~supported(gpu))
+        return NVML_ERROR_NOT_SUPPORTED;
+    acquire(&set->lock);
+    nvmlReturn_t result = watch(set, device, gpu, eventTypes);
+    release(&set->lock);
+    return result;
 }
 
 static uint64_t read_ring(const struct nvsim_gpu *gpu, struct ring *ring)
@@ -148,7 +176,7 @@ static nvmlReturn_t next_event(struct watch *watch, nvmlEventData_t *data)
     struct ring ring;
     uint64_t count = read_ring(watch->gpu, &ring);
     if (count - watch->seen > RING)
-        watch->seen = count - RING;
+        watch->seen = count > RING ? count - RING : 0;
     while (watch->seen < count) {
         uint64_t number = watch->seen++;
         unsigned slot = (unsigned)(number % RING);
@@ -165,6 +193,19 @@ static nvmlReturn_t next_event(struct watch *watch, nvmlEventData_t *data)
     return LOAD(gpu->fault) == NVML_ERROR_GPU_IS_LOST ? NVML_ERROR_GPU_IS_LOST : NVML_ERROR_TIMEOUT;
 }
 
+/* The first event of any GPU of a set; 15 if there is none and one of them is lost. */
+static nvmlReturn_t next_of_set(nvmlEventSet_t set, nvmlEventData_t *data)
+{
+    nvmlReturn_t result = NVML_ERROR_TIMEOUT;
+    acquire(&set->lock);
+    for (unsigned i = 0; i < set->count && result; i++) {
+        nvmlReturn_t one = next_event(&set->watches[i], data);
+        result = one == NVML_ERROR_TIMEOUT ? result : one;
+    }
+    release(&set->lock);
+    return result;
+}
+
 static long long nanoseconds(void)
 {
     struct timespec now = {0};
@@ -172,6 +213,7 @@ static long long nanoseconds(void)
     return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* A lost GPU ends the wait, but hides no event of another one. */
 nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeoutms)
 {
     if (initialised())
@@ -179,11 +221,9 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsi
     if (!known(set) || !data)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (long long end = nanoseconds() + (long long)timeoutms * 1000000;;) {
-        for (unsigned i = 0; i < set->count; i++) {
-            nvmlReturn_t result = next_event(&set->watches[i], data);
-            if (result != NVML_ERROR_TIMEOUT)
-                return result;
-        }
+        nvmlReturn_t result = next_of_set(set, data);
+        if (result != NVML_ERROR_TIMEOUT)
+            return result;
         long long left = end - nanoseconds();
         if (left <= 0)
             return NVML_ERROR_TIMEOUT;

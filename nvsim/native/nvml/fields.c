@@ -135,7 +135,7 @@ static nvmlReturn_t read_derived(const struct nvsim_gpu *gpu, nvmlFieldValue_t *
     /* Deprecated in favour of the recovery action since 570. */
     case NVML_FI_DEV_RESET_STATUS:
     case NVML_FI_DEV_DRAIN_AND_RESET_STATUS:
-        if (atoi(nvsim_board.header.driver_version) >= 570)
+        if (driver_branch() >= 570)
             return NVML_ERROR_DEPRECATED;
         return answer_uint(value, action == (value->fieldId == NVML_FI_DEV_RESET_STATUS
                                                  ? NVML_GPU_RECOVERY_ACTION_GPU_RESET
@@ -162,10 +162,11 @@ static nvmlReturn_t read_derived(const struct nvsim_gpu *gpu, nvmlFieldValue_t *
     }
 }
 
-/* Boards with power smoothing show it to administrators alone. */
+/* Boards with power smoothing show it to administrators alone; the scope of a profile's parameter is the profile. */
 static nvmlReturn_t read_smoothing(const struct nvsim_gpu *gpu, nvmlFieldValue_t *value)
 {
     uint32_t enabled = LOAD(gpu->power_smoothing);
+    unsigned profile = value->scopeId, parameter = value->fieldId - NVML_FI_PWR_SMOOTHING_PROFILE_PERCENT_TMP_FLOOR;
     if (enabled == NVSIM_ABSENT_U32)
         return NVML_ERROR_NOT_SUPPORTED;
     if (administrator())
@@ -175,10 +176,19 @@ static nvmlReturn_t read_smoothing(const struct nvsim_gpu *gpu, nvmlFieldValue_t
         return answer_uint(value, enabled);
     case NVML_FI_PWR_SMOOTHING_MAX_NUM_PRESET_PROFILES:
         return answer_uint(value, NVML_POWER_SMOOTHING_MAX_NUM_PROFILES);
+    case NVML_FI_PWR_SMOOTHING_ACTIVE_PRESET_PROFILE:
+        return answer_uint(value, LOAD(gpu->power_smoothing_profile));
     case NVML_FI_PWR_SMOOTHING_PRIV_LVL:
     case NVML_FI_PWR_SMOOTHING_IMM_RAMP_DOWN_ENABLED:
-    case NVML_FI_PWR_SMOOTHING_ACTIVE_PRESET_PROFILE:
         return answer_uint(value, 0);
+    case NVML_FI_PWR_SMOOTHING_PROFILE_PERCENT_TMP_FLOOR:
+    case NVML_FI_PWR_SMOOTHING_PROFILE_RAMP_UP_RATE:
+    case NVML_FI_PWR_SMOOTHING_PROFILE_RAMP_DOWN_RATE:
+    case NVML_FI_PWR_SMOOTHING_PROFILE_RAMP_DOWN_HYST_VAL:
+        if (profile >= NVML_POWER_SMOOTHING_MAX_NUM_PROFILES)
+            return NVML_ERROR_INVALID_ARGUMENT;
+        parameter += profile * NVML_POWER_SMOOTHING_NUM_PROFILE_PARAMS;
+        return answer_uint(value, LOAD(gpu->power_smoothing_values[parameter]));
     default:
         return NVML_ERROR_NOT_SUPPORTED;
     }
@@ -217,6 +227,7 @@ nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int valuesCount, nvml
     for (int i = 0; i < valuesCount; i++) {
         values[i].timestamp = (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
         values[i].latencyUsec = 0;
+        values[i].value.ullVal = 0;
         values[i].nvmlReturn = read_field(device, gpu, &values[i]);
         if (values[i].nvmlReturn)
             result = values[i].nvmlReturn;

@@ -3,38 +3,16 @@
  * Like the driver, the library looks at the device nodes when it is initialised and not again: a process that is
  * already initialised goes on when its rule in the device cgroup is taken away, and a new one fails
  * (NVIDIA/nvidia-container-toolkit#48). */
-#include <sched.h>
-#include <unistd.h>
-
 #include "board/host.h"
 #include "internal.h"
+#include "lock.h"
 
 uint64_t nvsim_session;
 uint8_t nvsim_visible[NVSIM_BOARD_CAPACITY];
 
 static unsigned references;
 static uint64_t generation;
-/* Process id of whoever initialises or shuts down now.  A child of fork may inherit the number of a thread that it
- * does not have; it is not its own process id, so the child takes the lock over. */
 static int lock;
-
-static void acquire(void)
-{
-    int self = (int)getpid();
-    for (;;) {
-        int holder = 0;
-        if (__atomic_compare_exchange_n(&lock, &holder, self, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            return;
-        if (holder != self && __atomic_compare_exchange_n(&lock, &holder, self, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-            return;
-        sched_yield();
-    }
-}
-
-static void release(void)
-{
-    __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
-}
 
 /* Whether the driver answers at all. */
 static nvmlReturn_t driver(void)
@@ -77,11 +55,11 @@ static nvmlReturn_t initialise(unsigned flags)
 
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
 {
-    acquire();
+    acquire(&lock);
     nvmlReturn_t result = references ? NVML_SUCCESS : initialise(flags);
     if (!result)
         references++;
-    release();
+    release(&lock);
     return result;
 }
 
@@ -98,9 +76,9 @@ nvmlReturn_t nvmlInit(void)
 /* Before any initialisation too this is a success, whatever the header says. */
 nvmlReturn_t nvmlShutdown(void)
 {
-    acquire();
+    acquire(&lock);
     if (references && --references == 0)
         __atomic_store_n(&nvsim_session, 0, __ATOMIC_RELEASE);
-    release();
+    release(&lock);
     return NVML_SUCCESS;
 }

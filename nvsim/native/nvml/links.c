@@ -78,12 +78,14 @@ nvmlReturn_t nvmlDeviceGetNvLinkRemoteDeviceType(nvmlDevice_t device, unsigned i
     return NVML_SUCCESS;
 }
 
+/* A link that leads nowhere and one that this board does not have are the same here: nvidia-smi topo 535 and 550 ask
+ * for more links than an A100 has, and give up at an invalid argument. */
 nvmlReturn_t nvmlDeviceGetNvLinkRemotePciInfo_v2(nvmlDevice_t device, unsigned int link, nvmlPciInfo_t *pci)
 {
     const struct nvsim_gpu *gpu = NULL;
     nvmlReturn_t result = link_of(device, link, pci, &gpu);
     if (result)
-        return result;
+        return gpu && link < NVML_NVLINK_MAX_LINKS ? NVML_ERROR_NOT_SUPPORTED : result;
     if (!link_up(gpu, link))
         return NVML_ERROR_NOT_SUPPORTED;
     uint32_t remote = gpu->nvlink_remote[link];

@@ -1,6 +1,4 @@
-/* Utilisation, samples, and the sessions of encoder and frame-buffer capture. */
-#include <time.h>
-
+/* Utilisation, and the sessions of encoder and frame-buffer capture. */
 #include "internal.h"
 
 enum { SAMPLING_PERIOD_US = 167000 };
@@ -51,40 +49,6 @@ nvmlReturn_t nvmlDeviceGetOfaUtilization(nvmlDevice_t device, unsigned int *util
                                          unsigned int *samplingPeriodUs)
 {
     return engine(device, utilization, samplingPeriodUs, AT(utilization_ofa));
-}
-
-/* The board keeps no history: there is one sample, of now. */
-nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, unsigned long long lastSeenTimeStamp,
-                                  nvmlValueType_t *sampleValType, unsigned int *sampleCount, nvmlSample_t *samples)
-{
-    static const size_t places[NVML_SAMPLINGTYPE_COUNT] = {
-        [NVML_TOTAL_POWER_SAMPLES] = AT(power_usage),
-        [NVML_GPU_UTILIZATION_SAMPLES] = AT(utilization_gpu),
-        [NVML_MEMORY_UTILIZATION_SAMPLES] = AT(utilization_memory),
-        [NVML_ENC_UTILIZATION_SAMPLES] = AT(utilization_encoder),
-        [NVML_DEC_UTILIZATION_SAMPLES] = AT(utilization_decoder),
-        [NVML_PROCESSOR_CLK_SAMPLES] = AT(clock_sm),
-        [NVML_MEMORY_CLK_SAMPLES] = AT(clock_memory),
-        [NVML_JPG_UTILIZATION_SAMPLES] = AT(utilization_jpeg),
-        [NVML_OFA_UTILIZATION_SAMPLES] = AT(utilization_ofa),
-    };
-    GPU_OR_RETURN(gpu, device, sampleValType && sampleCount && type < NVML_SAMPLINGTYPE_COUNT);
-    uint32_t value = 0;
-    nvmlReturn_t result = places[type] ? get_u32(device, &value, places[type]) : NVML_ERROR_NOT_SUPPORTED;
-    struct timespec now = {0};
-    if (result)
-        return result;
-    clock_gettime(CLOCK_REALTIME, &now);
-    unsigned long long stamp = (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
-    *sampleValType = NVML_VALUE_TYPE_UNSIGNED_INT;
-    if (samples && !*sampleCount)
-        return NVML_ERROR_INVALID_ARGUMENT;
-    *sampleCount = 1;
-    if (samples && stamp <= lastSeenTimeStamp)
-        return NVML_ERROR_NOT_FOUND;
-    if (samples)
-        *samples = (nvmlSample_t){.timeStamp = stamp, .sampleValue = {.uiVal = value}};
-    return NVML_SUCCESS;
 }
 
 /* Nobody encodes or captures on an emulated GPU. */

@@ -20,8 +20,8 @@ HIDDEN unsigned mig_capacity(const struct nvsim_gpu *gpu, const struct mig_profi
 HIDDEN unsigned mig_choose(const struct nvsim_gpu *gpu, const struct mig_profile *profile);
 HIDDEN int mig_is_free(const struct nvsim_gpu *gpu, unsigned start, unsigned size);
 
-/* Whether this process may watch MIG on any GPU, or use an instance (board/mig.h).  What was allowed once stays so until
- * the last shutdown, as a descriptor that the driver holds would. */
+/* Whether this process may watch MIG on any GPU, which is asked once, or use an instance (board/mig.h).  What was allowed
+ * stays so until the last shutdown, as a descriptor that the driver holds would. */
 HIDDEN int mig_monitor(void);
 HIDDEN int mig_may_use(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci);
 /* Waits until the machine's kernel shows, or no longer shows, the access file of an instance. */

@@ -53,17 +53,17 @@ nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const struct n
     return NVML_SUCCESS;
 }
 
-static uint64_t monitor_session;
+/* The session that asked, and its answer in the lowest bit: asked once, since queries of a whole GPU need it too. */
+static uint64_t monitor_answer;
 
 int mig_monitor(void)
 {
-    uint64_t session = LOAD(nvsim_session);
-    if (LOAD(monitor_session) == session)
-        return 1;
-    if (!mig_monitor_allowed())
-        return 0;
-    __atomic_store_n(&monitor_session, session, __ATOMIC_RELAXED);
-    return 1;
+    uint64_t session = LOAD(nvsim_session), answer = LOAD(monitor_answer);
+    if (answer >> 1 != session) {
+        answer = session << 1 | (uint64_t)mig_monitor_allowed();
+        __atomic_store_n(&monitor_answer, answer, __ATOMIC_RELAXED);
+    }
+    return (int)(answer & 1);
 }
 
 /* Per GPU: what this session may use; [2] holds the session. */

@@ -74,11 +74,6 @@ static nvmlReturn_t none(unsigned *count)
     return NVML_SUCCESS;
 }
 
-nvmlReturn_t nvmlUnitGetCount(unsigned int *unitCount)
-{
-    return none(unitCount);
-}
-
 nvmlReturn_t nvmlGetExcludedDeviceCount(unsigned int *deviceCount)
 {
     return none(deviceCount);

@@ -65,6 +65,25 @@ nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTempe
     return result;
 }
 
+/* One sensor, inside the GPU: number 0, or 15 for all that there are. */
+nvmlReturn_t nvmlDeviceGetThermalSettings(nvmlDevice_t device, unsigned int sensorIndex,
+                                          nvmlGpuThermalSettings_t *pThermalSettings)
+{
+    GPU_OR_RETURN(gpu, device, pThermalSettings != NULL && (!sensorIndex || sensorIndex == NVML_THERMAL_TARGET_ALL));
+    int now = 0, highest = 0;
+    nvmlReturn_t result = celsius(gpu, AT(temperature), &now);
+    if (!result)
+        result = celsius(gpu, AT(threshold_shutdown), &highest);
+    if (result)
+        return result;
+    *pThermalSettings = (nvmlGpuThermalSettings_t){.count = 1};
+    pThermalSettings->sensor[0].controller = NVML_THERMAL_CONTROLLER_GPU_INTERNAL;
+    pThermalSettings->sensor[0].defaultMaxTemp = highest;
+    pThermalSettings->sensor[0].currentTemp = now;
+    pThermalSettings->sensor[0].target = NVML_THERMAL_TARGET_GPU;
+    return NVML_SUCCESS;
+}
+
 static nvmlReturn_t set_target(struct nvsim_gpu *gpu, void *arguments)
 {
     int32_t celsius = *(const int *)arguments;

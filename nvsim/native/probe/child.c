@@ -121,16 +121,20 @@ void write_exec(struct json *json, char **argv)
 
 static void write_no_loader(struct json *json, const char *why)
 {
+    static const char *const parts[] = {"nvml", "cuda"};
+
     json_key(json, "libraries");
     json_open(json, '{');
     json_close(json, '}');
-    json_key(json, "nvml");
-    json_open(json, '{');
-    json_member(json, "error", why);
-    json_close(json, '}');
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        json_key(json, parts[i]);
+        json_open(json, '{');
+        json_member(json, "error", why);
+        json_close(json, '}');
+    }
 }
 
-/* What the dynamic loader finds is asked of `<self>-dl`, a dynamic program that prints {"libraries":…,"nvml":…}.  In an
+/* What the dynamic loader finds is asked of `<self>-dl`, a dynamic program that prints {"libraries":…,"nvml":…,…}.  In an
  * image without a glibc loader its exec fails with ENOENT although the file is there. */
 void write_loader(struct json *json, const char *self, char **libraries, size_t count)
 {

@@ -5,8 +5,10 @@
 #include "options.h"
 
 /* Subcommands, with the whole command line. */
+int run_dmon(int argc, char **argv);
 int run_mig(int argc, char **argv);
 int run_nvlink(int argc, char **argv);
+int run_pmon(int argc, char **argv);
 int run_topo(int argc, char **argv);
 
 int print_list(FILE *out);

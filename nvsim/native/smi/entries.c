@@ -30,10 +30,11 @@ static void add_compute_apps(struct entries *entries, nvmlDevice_t device)
 static void add_accounted_apps(struct entries *entries, nvmlDevice_t device)
 {
     unsigned int pids[PIDS], count = PIDS;
+    nvmlReturn_t result = NVML(nvmlDeviceGetAccountingPids, device, &count, pids);
 
-    if (NVML(nvmlDeviceGetAccountingPids, device, &count, pids) != NVML_SUCCESS)
-        return;
-    for (unsigned int i = 0; i < count && i < PIDS; i++) {
+    if (result != NVML_SUCCESS)
+        add(entries, (struct entry){.result = result});
+    for (unsigned int i = 0; result == NVML_SUCCESS && i < count && i < PIDS; i++) {
         struct entry entry = {.process = {.pid = pids[i]}};
         entry.result = NVML(nvmlDeviceGetAccountingStats, device, pids[i], &entry.stats);
         add(entries, entry);

@@ -47,6 +47,12 @@ void print_help(void)
           "    -i,    --id=                     GPUs by index, UUID, PCI bus id or serial number\n"
           "    -f,    --filename=               write to a file\n"
           "    -l,    --loop=                   again every SEC seconds (default 5), until interrupted\n"
-          "    -lms,  --loop-ms=                again every MS milliseconds\n",
+          "    -lms,  --loop-ms=                again every MS milliseconds\n\n"
+          "Subcommands, each with -h\n"
+          "    dmon     the GPUs, line by line\n"
+          "    pmon     the processes on the GPUs, line by line\n"
+          "    topo     how the GPUs are connected\n"
+          "    nvlink   the NVLinks of the GPUs\n"
+          "    mig      Multi-Instance GPU\n",
           stdout);
 }

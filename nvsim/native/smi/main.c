@@ -134,7 +134,7 @@ static int run(const struct options *options)
 static int (*find_subcommand(int argc, char **argv))(int, char **)
 {
     static const struct { const char *name; int (*run)(int argc, char **argv); } subcommands[] = {
-        {"mig", run_mig}, {"nvlink", run_nvlink}, {"topo", run_topo},
+        {"dmon", run_dmon}, {"mig", run_mig}, {"nvlink", run_nvlink}, {"pmon", run_pmon}, {"topo", run_topo},
     };
 
     for (size_t i = 0; argc > 1 && i < sizeof subcommands / sizeof *subcommands; i++)

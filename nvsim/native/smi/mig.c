@@ -62,9 +62,12 @@ void print_rule_of(int width, char fill)
     puts(fill == '-' ? "+" : "|");
 }
 
+enum { LISTS_IN_ANY_MODE = 550 }; /* the first branch that lists profiles while MIG mode is off */
+
 /* Leaves the GPUs that can do MIG, or with `enabled` those that are in MIG mode; false if that are none. */
 static bool keep_capable(struct gpus *gpus, bool enabled, int *status)
 {
+    bool older = nvml_branch() < LISTS_IN_ANY_MODE;
     size_t capable = 0, kept = 0;
 
     for (size_t i = 0; i < gpus->count; i++) {
@@ -77,8 +80,8 @@ static bool keep_capable(struct gpus *gpus, bool enabled, int *status)
     }
     gpus->count = kept;
     if (!kept)
-        printf("No MIG-%s devices found.\n", capable ? "enabled" : "supported");
-    *status = capable ? 0 : NVML_ERROR_NOT_FOUND;
+        printf("No MIG-%s devices found.\n", capable || older ? "enabled" : "supported");
+    *status = capable && !older ? 0 : NVML_ERROR_NOT_FOUND;
     return kept;
 }
 
@@ -117,7 +120,7 @@ int run_mig(int argc, char **argv)
         if (!switches[actions[i].at].given)
             continue;
         status = find_gpus(&mig.gpus, switches[ID].text, stdout);
-        if (!status && keep_capable(&mig.gpus, !actions[i].any_mode, &status))
+        if (!status && keep_capable(&mig.gpus, !actions[i].any_mode || nvml_branch() < LISTS_IN_ANY_MODE, &status))
             status = actions[i].run(&mig);
         free(mig.gpus.items);
         break;

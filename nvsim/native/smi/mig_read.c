@@ -17,11 +17,13 @@ static const unsigned int order[] = {
     NVML_GPU_INSTANCE_PROFILE_7_SLICE,        NVML_GPU_INSTANCE_PROFILE_8_SLICE,
 };
 
-/* What NVML says before 510 has no name: it follows from the sizes. */
-static void name_profile(nvmlGpuInstanceProfileInfo_v2_t *profile)
+/* What NVML says before 510 has no name: it follows from the sizes and from the kind of profile. */
+static void name_profile(nvmlGpuInstanceProfileInfo_v2_t *profile, unsigned int index)
 {
-    snprintf(profile->name, sizeof profile->name, "MIG %ug.%llugb", profile->sliceCount,
-             (profile->memorySizeMB + 1023) / 1024);
+    bool media = index == NVML_GPU_INSTANCE_PROFILE_1_SLICE_REV1 || index == NVML_GPU_INSTANCE_PROFILE_2_SLICE_REV1;
+
+    snprintf(profile->name, sizeof profile->name, "MIG %ug.%llugb%s", profile->sliceCount,
+             (profile->memorySizeMB + 1023) / 1024, media ? "+me" : "");
 }
 
 static nvmlReturn_t read_gpu_profile(nvmlDevice_t device, unsigned int index, nvmlGpuInstanceProfileInfo_v2_t *profile)
@@ -40,7 +42,7 @@ static nvmlReturn_t read_gpu_profile(nvmlDevice_t device, unsigned int index, nv
         .copyEngineCount = older.copyEngineCount, .decoderCount = older.decoderCount,
         .encoderCount = older.encoderCount, .jpegCount = older.jpegCount, .ofaCount = older.ofaCount,
         .memorySizeMB = older.memorySizeMB};
-    name_profile(profile);
+    name_profile(profile, index);
     return result;
 }
 

@@ -72,8 +72,22 @@ static int fail(const char *what, nvmlReturn_t result)
     return nvml_exit_code(result);
 }
 
+/* Whether no link is up; says so, unless one link was asked for. */
+static bool all_are_down(const struct links *links, const char *what)
+{
+    if (links->switches[LINK].given)
+        return false;
+    for (unsigned int link = links->first; link < links->end; link++)
+        if (is_active(links->gpu->device, link))
+            return false;
+    printf("NVML: Unable to retrieve NVLink %s as all links are inActive\n", what);
+    return true;
+}
+
 static int print_status(const struct links *links)
 {
+    if (all_are_down(links, "information"))
+        return 0;
     for (unsigned int link = links->first; link < links->end; link++) {
         nvmlValue_t speed = {0};
         if (is_active(links->gpu->device, link) && read_speed(links->gpu->device, link, &speed) == NVML_SUCCESS)
@@ -140,6 +154,8 @@ static int print_errors(const struct links *links)
         {"CRC", NVML_NVLINK_ERROR_DL_CRC_FLIT},
     };
 
+    if (all_are_down(links, "errors"))
+        return 0;
     for (unsigned int link = links->first; link < links->end; link++) {
         if (!is_active(links->gpu->device, link)) {
             if (links->switches[LINK].given)

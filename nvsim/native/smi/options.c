@@ -213,7 +213,7 @@ static bool take_change(struct parser *parser)
 static bool is_subcommand(const char *token)
 {
     static const char *const names[] = {
-        "dmon", "daemon", "replay", "pmon", "drain", "clocks", "encodersessions", "fbcsessions",
+        "daemon", "replay", "drain", "clocks", "encodersessions", "fbcsessions",
         "vgpu", "compute-policy", "boost-slider", "power-hint", "conf-compute", "c2c", "power-smoothing",
         "base-clocks", "gpm", "pci", "stats",
     };
@@ -231,8 +231,8 @@ static void parse_token(struct parser *parser)
     if (take_either(parser, "-i", "--id", &parser->options->ids, false) ||
         (parser->family == FAMILY_CHANGE ? take_change(parser) : take_output(parser)))
         return;
-    if ((parser->at == 1 && is_subcommand(token)) || !strcmp(token, "--dtd") || is_switch(token, "--debug") || is_switch(token, "-t") ||
-        is_switch(token, "--toggle-led")) {
+    if ((parser->at == 1 && is_subcommand(token)) || !strcmp(token, "--dtd") || is_switch(token, "--debug") ||
+        is_switch(token, "-t") || is_switch(token, "--toggle-led")) {
         parser->options->on_stderr |= !parser->options->error;
         fail(parser->options, 1,
              "nvidia-smi: %s of NVIDIA's nvidia-smi is not part of this emulation. Run nvidia-smi -h.\n", token);

@@ -21,7 +21,7 @@ struct field {
 
 static const struct field fields[] = {
 #define READER(kind, function)
-#define FIELD(query, name, aliases, unit, after, until, kind, function, argument)                                             \
+#define FIELD(query, name, aliases, unit, after, until, kind, function, argument)                                      \
     {query, name, aliases, unit, after, until, kind##_##function, argument},
 #include "query_fields.inc"
 };

@@ -88,15 +88,15 @@ typedef nvmlReturn_t reader(const struct subject *subject, nvmlDevice_t device, 
 
 /* The head of a reader that needs more than those macros, and what its body has in common with others. */
 #define SPECIAL(name)                                                                                                  \
-    nvmlReturn_t special_##name(const struct subject *subject, nvmlDevice_t device, int argument, char *text,           \
+    nvmlReturn_t special_##name(const struct subject *subject, nvmlDevice_t device, int argument, char *text,          \
                                 size_t size)
 #define UNUSED() ((void)subject, (void)device, (void)argument)
 
 /* A value for a result, and the result for the caller. */
 #define PRINT(result, ...) ((result) == NVML_SUCCESS ? (void)snprintf(text, size, __VA_ARGS__) : (void)0, (result))
 
-enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_SUB_SYSTEM_ID,
-       PCI_BASE_CLASS, PCI_SUB_CLASS };
+enum { PCI_BUS_ID, PCI_DOMAIN, PCI_BUS, PCI_DEVICE, PCI_DEVICE_ID, PCI_SUB_DEVICE_ID, PCI_DEVICE_ID_8,
+       PCI_SUB_SYSTEM_ID, PCI_BASE_CLASS, PCI_SUB_CLASS };
 enum { MEMORY_TOTAL, MEMORY_USED, MEMORY_FREE, MEMORY_RESERVED };
 
 /* Properties of an entry, for special_entry. */
@@ -112,7 +112,7 @@ reader special_timestamp, special_driver_version, special_count, special_pci, sp
     special_clocks_active, special_clocks_reason, special_memory, special_protected_memory, special_utilization,
     special_encoder, special_ecc_total, special_ecc_location, special_retired_pages, special_power_field,
     special_vgpu_driver, special_vgpu_device, special_addressing_mode, special_reset_status, special_fabric,
-    special_c2c_mode, special_entry, special_no_vgpu_instance, special_remapped_rows;
+    special_c2c_mode, special_gpu_part_number, special_entry, special_no_vgpu_instance, special_remapped_rows;
 
 /* What nvmlDeviceGetFieldValues says about one field; `argument` is its id, and its scope in the upper 16 bits. */
 nvmlReturn_t read_field(nvmlDevice_t device, int argument, nvmlValue_t *value);

@@ -29,7 +29,7 @@ SPECIAL(entry)
 
     UNUSED();
     switch (argument) {
-    case ENTRY_PID: return PRINT(NVML_SUCCESS, "%u", entry->process.pid);
+    case ENTRY_PID: return PRINT(result, "%u", entry->process.pid);
     case ENTRY_NAME: return print_name(entry->process.pid, text, size);
     case ENTRY_MEMORY:
         if (entry->process.usedGpuMemory == (unsigned long long)NVML_VALUE_NOT_AVAILABLE)
@@ -53,7 +53,7 @@ SPECIAL(entry)
 SPECIAL(no_vgpu_instance)
 {
     UNUSED();
-    return PRINT(NVML_SUCCESS, "N/A");
+    return PRINT(subject->entry->result, "N/A");
 }
 
 SPECIAL(remapped_rows)

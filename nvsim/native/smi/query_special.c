@@ -1,4 +1,5 @@
 /* Properties of --query-gpu that need more than a call and a format.  The texts are those of nvidia-smi 550.163.01. */
+#include "internal_table.h"
 #include "query.h"
 #include "table.h"
 
@@ -69,6 +70,7 @@ SPECIAL(pci)
     case PCI_DEVICE: return PRINT(result, "0x%02X", pci.device);
     case PCI_DEVICE_ID: return PRINT(result, "0x%X", pci.pciDeviceId);
     case PCI_SUB_DEVICE_ID: return PRINT(result, "0x%X", pci.pciSubSystemId);
+    case PCI_DEVICE_ID_8: return PRINT(result, "0x%08X", pci.pciDeviceId);
     case PCI_SUB_SYSTEM_ID: return PRINT(result, "0x%08X", pci.pciSubSystemId);
     case PCI_BASE_CLASS: return PRINT(result, "0x%X", pci.baseClass);
     case PCI_SUB_CLASS: return PRINT(result, "0x%X", pci.subClass);
@@ -145,23 +147,29 @@ nvmlReturn_t if_known(nvmlReturn_t result)
 
 SPECIAL(temperature_margin)
 {
-    nvmlMarginTemperature_t margin = {.version = nvmlMarginTemperature_v1};
-    nvmlReturn_t result = if_known(NVML(nvmlDeviceGetMarginTemperature, device, &margin));
+    int celsius = 0;
+    nvmlReturn_t result = read_temperature_margin(device, &celsius);
 
     UNUSED();
-    return PRINT(result, "%d", margin.marginTemperature);
+    return PRINT(result, "%d", celsius);
 }
 
 SPECIAL(addressing_mode)
 {
-    nvmlDeviceAddressingMode_t mode = {.version = nvmlDeviceAddressingMode_v1};
-    nvmlReturn_t result = if_known(NVML(nvmlDeviceGetAddressingMode, device, &mode));
+    unsigned int mode = NVML_DEVICE_ADDRESSING_MODE_NONE;
+    nvmlReturn_t result = read_addressing_mode(device, &mode);
 
     UNUSED();
     return PRINT(result, "%s",
-                 mode.value == NVML_DEVICE_ADDRESSING_MODE_HMM   ? "HMM"
-                 : mode.value == NVML_DEVICE_ADDRESSING_MODE_ATS ? "ATS"
-                                                                 : "None");
+                 mode == NVML_DEVICE_ADDRESSING_MODE_HMM   ? "HMM"
+                 : mode == NVML_DEVICE_ADDRESSING_MODE_ATS ? "ATS"
+                                                           : "None");
+}
+
+SPECIAL(gpu_part_number)
+{
+    UNUSED();
+    return read_gpu_part_number(device, text, size);
 }
 
 SPECIAL(operation_mode)

@@ -34,10 +34,13 @@ struct row {
     int argument;
 };
 
-condition has_remapped_rows, has_sram_causes, has_tlimit;
+condition has_remapped_rows, has_ecc_units, has_sram_causes, has_sram_places, has_tlimit;
 part part_mig_devices, part_samples, part_supported_clocks, part_retired_pages, part_processes,
     part_accounted_processes;
 
+/* ECC() with shorter words. */
+#define ERRORS(type, counter, place)                                                                                   \
+    ECC(NVML_MEMORY_ERROR_TYPE_##type, NVML_##counter##_ECC, NVML_MEMORY_LOCATION_##place)
 /* Scope and field of a power reading in one number. */
 #define SCOPED(scope, field) (NVML_POWER_SCOPE_##scope << 16 | NVML_FI_DEV_POWER_##field)
 /* Where a counter is in nvmlEccSramErrorStatus_v1_t. */

@@ -1,4 +1,5 @@
 /* Rows of nvidia-smi -q about the state of a GPU: errors, repairs, temperatures, power, fabric. */
+#include "internal_table.h"
 #include "report.h"
 
 #include <stddef.h>
@@ -12,24 +13,39 @@ bool has_remapped_rows(nvmlDevice_t device)
            NVML_ERROR_NOT_SUPPORTED;
 }
 
+static nvmlDeviceArchitecture_t architecture_of(nvmlDevice_t device)
+{
+    nvmlDeviceArchitecture_t architecture = NVML_DEVICE_ARCH_UNKNOWN;
+
+    NVML(nvmlDeviceGetArchitecture, device, &architecture);
+    return architecture;
+}
+
+/* Before Turing errors are told by the unit of the chip. */
+bool has_ecc_units(nvmlDevice_t device)
+{
+    return architecture_of(device) < NVML_DEVICE_ARCH_TURING;
+}
+
 /* Since 535 the SRAM errors of Ampere and later are told by cause, known or not. */
 bool has_sram_causes(nvmlDevice_t device)
 {
-    nvmlDeviceArchitecture_t architecture = 0;
+    nvmlDeviceArchitecture_t architecture = architecture_of(device);
 
-    return nvml_branch() >= 530 && NVML(nvmlDeviceGetArchitecture, device, &architecture) == NVML_SUCCESS &&
-           architecture >= NVML_DEVICE_ARCH_AMPERE;
+    return nvml_branch() >= 530 && architecture >= NVML_DEVICE_ARCH_AMPERE && architecture != NVML_DEVICE_ARCH_UNKNOWN;
+}
+
+bool has_sram_places(nvmlDevice_t device)
+{
+    return !has_ecc_units(device) && !has_sram_causes(device);
 }
 
 /* Whether the GPU counts its degrees down to a limit instead of up from zero. */
 bool has_tlimit(nvmlDevice_t device)
 {
-    nvmlMarginTemperature_t margin = {.version = nvmlMarginTemperature_v1};
-    nvmlValue_t value;
+    int celsius;
 
-    return nvml_branch() >= 530 &&
-           (NVML(nvmlDeviceGetMarginTemperature, device, &margin) == NVML_SUCCESS ||
-            read_field(device, NVML_FI_DEV_TEMPERATURE_SHUTDOWN_TLIMIT, &value) == NVML_SUCCESS);
+    return nvml_branch() >= 530 && read_temperature_margin(device, &celsius) == NVML_SUCCESS;
 }
 
 SPECIAL(recovery_action)
@@ -178,9 +194,10 @@ SPECIAL(fabric_summary)
     static const char *const names[] = {"N/A", "Healthy", "Unhealthy", "Limited Capacity"};
     nvmlGpuFabricInfo_v3_t fabric = {.version = nvmlGpuFabricInfo_v3};
     nvmlReturn_t result = if_known(NVML(nvmlDeviceGetGpuFabricInfoV, device, &fabric));
+    size_t summary = fabric.healthSummary;
 
     UNUSED();
-    return PRINT(result, "%s", fabric.healthSummary < sizeof names / sizeof *names ? names[fabric.healthSummary] : "N/A");
+    return PRINT(result, "%s", summary < sizeof names / sizeof *names ? names[summary] : "N/A");
 }
 
 /* What the bits from `argument` on of the health mask mean; 0: the fabric does not say. */

@@ -27,9 +27,11 @@ static nvmlReturn_t read_summary(nvmlDevice_t device, nvmlSamplingType_t type, s
         unsigned int value = samples[i].sampleValue.uiVal;
         summary->most = value > summary->most ? value : summary->most;
         summary->least = value < summary->least ? value : summary->least;
-        summary->average += (double)value / count;
+        summary->average += value;
         summary->seconds = (double)(samples[i].timeStamp - samples[0].timeStamp) / 1000000;
     }
+    if (count)
+        summary->average /= count;
     free(samples);
     return result;
 }

@@ -19,7 +19,8 @@ SPECIAL(brand)
         [NVML_BRAND_NVIDIA_VPC] = "NVIDIA Virtual PC", [NVML_BRAND_NVIDIA_VCS] = "NVIDIA Virtual Compute Server",
         [NVML_BRAND_NVIDIA_VWS] = "NVIDIA RTX Virtual Workstation",
         [NVML_BRAND_NVIDIA_CLOUD_GAMING] = "NVIDIA Cloud Gaming", [NVML_BRAND_QUADRO_RTX] = "Quadro RTX",
-        [NVML_BRAND_NVIDIA_RTX] = "NVIDIA RTX", [NVML_BRAND_NVIDIA] = "NVIDIA", [NVML_BRAND_GEFORCE_RTX] = "GeForce RTX",
+        [NVML_BRAND_NVIDIA_RTX] = "NVIDIA RTX", [NVML_BRAND_NVIDIA] = "NVIDIA",
+        [NVML_BRAND_GEFORCE_RTX] = "GeForce RTX",
         [NVML_BRAND_TITAN_RTX] = "Titan RTX",
     };
     nvmlBrandType_t brand = NVML_BRAND_UNKNOWN;
@@ -256,7 +257,8 @@ SPECIAL(frame_capture)
 
 SPECIAL(dram_encryption)
 {
-    nvmlDramEncryptionInfo_t modes[2] = {{.version = nvmlDramEncryptionInfo_v1}, {.version = nvmlDramEncryptionInfo_v1}};
+    nvmlDramEncryptionInfo_t modes[2] = {{.version = nvmlDramEncryptionInfo_v1},
+                                         {.version = nvmlDramEncryptionInfo_v1}};
     nvmlReturn_t result = if_known(NVML(nvmlDeviceGetDramEncryptionMode, device, &modes[0], &modes[1]));
 
     UNUSED();

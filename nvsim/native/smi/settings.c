@@ -102,6 +102,17 @@ void settle(struct target *target, nvmlReturn_t result, const char *action)
         refuse(target, nvml_exit_code(result));
 }
 
+/* Without persistence mode the driver forgets a GPU that no program uses. */
+static void remind_of_persistence(const struct target *target)
+{
+    nvmlEnableState_t mode = NVML_FEATURE_ENABLED;
+
+    if (NVML(nvmlDeviceGetPersistenceMode, target->gpu->device, &mode) == NVML_SUCCESS && !mode)
+        fprintf(target->out, "\nWarning: persistence mode is disabled on device %s. See the Known Issues section of "
+                "the nvidia-smi(1) man page for more information. Run with [--help | -h] switch to get more "
+                "information on how to enable persistence mode.\n", target->bus_id);
+}
+
 int apply_change(const struct gpus *gpus, const struct change *change, FILE *out)
 {
     bool needs_reboot = false;
@@ -120,6 +131,8 @@ int apply_change(const struct gpus *gpus, const struct change *change, FILE *out
             fputs(target.silent ? "" : "Terminating early due to previous errors.\n", out);
             return target.status;
         }
+        if (target.fleeting)
+            remind_of_persistence(&target);
         if (target.warned)
             fputs("Treating as warning and moving on.\n", out);
         needs_reboot |= target.needs_reboot;

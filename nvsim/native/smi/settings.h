@@ -19,6 +19,7 @@ struct target {
     FILE *out;
     bool warned;      /* the status is no reason to stop */
     bool needs_reboot;
+    bool fleeting;    /* the change is lost when the driver puts the GPU away */
     bool silent;      /* the end of the command is not announced */
     int status;       /* 0, or why the GPU could not be changed */
 };

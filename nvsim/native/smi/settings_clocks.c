@@ -68,6 +68,7 @@ static void settle_clocks(struct target *target, nvmlReturn_t result, const char
         return;
     if (result == NVML_SUCCESS) {
         SAY("%s \"(%s)\" for GPU %s\n", done, pair, target->bus_id);
+        target->fleeting = true;
     } else if (result == NVML_ERROR_INVALID_ARGUMENT) {
         SAY("Specified clock combination \"(%s)\" is not supported for GPU %s. Run 'nvidia-smi -q -d SUPPORTED_CLOCKS' "
             "to see list of supported clock combinations\n", pair, target->bus_id);

@@ -145,6 +145,7 @@ void set_accounting(struct target *target, const struct change *change)
     result = NVML(nvmlDeviceSetAccountingMode, target->gpu->device, (nvmlEnableState_t)change->number);
     blame_mig(target, result, "Setting accounting mode to ", enabled(change->number));
     settle(target, result, "set Accounting Mode");
+    target->fleeting = result == NVML_SUCCESS && change->number;
     if (result == NVML_SUCCESS)
         SAY("%s Accounting Mode for GPU %s.\n", enabled(change->number), target->bus_id);
 }
@@ -180,6 +181,7 @@ void set_mig(struct target *target, const struct change *change)
         return;
     result = NVML(nvmlDeviceSetMigMode, target->gpu->device, (unsigned int)change->number, &reason);
     settle(target, result, change->number ? "enable MIG Mode" : "disable MIG Mode");
+    target->fleeting = result == NVML_SUCCESS;
     if (result == NVML_SUCCESS && reason != NVML_SUCCESS)
         report_pending_mig(target, change, reason);
     else if (result == NVML_SUCCESS)
@@ -245,6 +247,7 @@ void set_power_limit(struct target *target, const struct change *change)
     if (result == NVML_SUCCESS) {
         SAY("Power limit for GPU %s was set to %.2f W from %.2f W.\n", target->bus_id, milliwatt / 1000.0,
             before / 1000.0);
+        target->fleeting = true;
     } else if (result == NVML_ERROR_NOT_SUPPORTED) {
         SAY("Changing power management limit is not supported for GPU: %s.\n", target->bus_id);
         warn(target);

@@ -51,7 +51,7 @@ static void print_affinity(nvmlDevice_t device)
     if (NVML(nvmlDeviceGetCpuAffinity, device, WORDS, words) == NVML_SUCCESS)
         print_set(words, WORDS, cpus, sizeof cpus);
     printf("%s\t%s", *cpus ? cpus : "N/A", numa_nodes(device, nodes, sizeof nodes) ? nodes : "N/A");
-    if (nvml_branch() < 540)
+    if (nvml_branch() < 530)
         return;
     if (NVML(nvmlDeviceGetNumaNodeId, device, &node) == NVML_SUCCESS)
         printf("\t\t%u", node);
@@ -125,7 +125,7 @@ static void print_heading(const struct gpus *gpus, const char *before, const cha
 
 int print_matrix(const struct gpus *gpus, bool nvlink)
 {
-    print_heading(gpus, "\t", nvml_branch() < 540 ? "CPU Affinity\tNUMA Affinity"
+    print_heading(gpus, "\t", nvml_branch() < 530 ? "CPU Affinity\tNUMA Affinity"
                                                   : "CPU Affinity\tNUMA Affinity\tGPU NUMA ID");
     for (size_t row = 0; row < gpus->count; row++) {
         nvmlDevice_t one = gpus->items[row].device;

@@ -145,3 +145,28 @@ def test_texts_that_do_not_fit_are_refused(library, names):
     with pytest.raises(NvsimError, match="64 bytes|32 fit"):
         board.write(library, board.Board(driver_version="550.54.15", cuda_version="12.4",
                                          gpus=(gpu(0, process_name=names),)))
+
+
+def test_a_library_that_follows_another_one_has_its_gpus_and_its_own_dev(library, tmp_path):
+    other = shutil.copy(library, tmp_path / "other")
+    board.write(library, host(dev_root="/"))
+    board.follow(other, library, dev_root="/elsewhere")
+    assert board.read(other) == dataclasses.replace(board.read(library), dev_root="/elsewhere")
+    board.update(library, 1, temperature=77)
+    board.update_header(library, driver_loaded=0)
+    board.follow(other, library, dev_root="/elsewhere")
+    assert board.read(other) == dataclasses.replace(board.read(library), dev_root="/elsewhere")
+    assert board.read(other).gpus[1].temperature == 77
+
+
+def test_a_gpu_that_did_not_change_is_not_written_again(library, tmp_path):
+    board.write(library, host())
+    other = shutil.copy(library, tmp_path / "other")
+    board.update(library, 1, temperature=77)
+    board.follow(other, library, dev_root="/")
+
+    def generations():
+        with board._opened(other, write=False) as (fd, start):
+            return [board._record(fd, start + board.HEADER.size + i * board.SLOT_SIZE)[0] for i in range(2)]
+
+    assert generations() == [0, 1]

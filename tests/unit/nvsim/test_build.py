@@ -30,7 +30,7 @@ def kernel_only(**changes: object) -> profile.Profile:
 @pytest.fixture(scope="session")
 def compiled() -> None:
     """The parts that a host with a driver needs; an installed package brings them along."""
-    for name in ("libnvidia-ml.so", "nvidia-smi"):
+    for name in ("libnvidia-ml.so", "libcuda.so", "nvidia-smi"):
         try:
             artifact(name)
         except NvsimError:
@@ -245,11 +245,12 @@ def test_a_machine_json_that_is_not_ours_is_an_error(tmp_path: Path, text: str) 
         build.describe(str(tmp_path))
 
 
-def test_the_driver_library_carries_the_board(root: str, compiled: None) -> None:
+@pytest.mark.parametrize("library", ["libnvidia-ml", "libcuda"])
+def test_the_driver_libraries_carry_the_board(root: str, compiled: None, library: str) -> None:
     machine = build.build(profile.load("a100x8"), root, nodes=False, dev_root=root)
-    assert machine.boards == (f"{LIB}/libnvidia-ml.so.550.54.15",)
+    assert machine.boards == (f"{LIB}/libnvidia-ml.so.550.54.15", f"{LIB}/libcuda.so.550.54.15")
     assert (machine.cuda, machine.gpus[0].name) == ("12.4", "NVIDIA A100-SXM4-40GB")
-    read = board.read(root + machine.boards[0])
+    read = board.read(f"{root}{LIB}/{library}.so.550.54.15")
     assert (read.dev_root, read.driver_version, read.cuda_version) == (root, "550.54.15", "12.4")
     assert [gpu.uuid for gpu in read.gpus] == [gpu.uuid for gpu in machine.gpus]
     planned = next(op for op in plan(profile.load("a100x8")) if isinstance(op, BoardLibrary))
@@ -276,7 +277,7 @@ def test_a_tree_used_in_place_shows_the_gpus_that_have_a_placeholder(root: str, 
 def test_stubs_of_a_built_host_are_loaded_by_the_real_loader(root: str, compiled: None) -> None:
     build.build(profile.load("t4x1"), root, nodes=False)
     program = "import ctypes; print(ctypes.CDLL('libnvidia-encode.so.1').NvEncodeAPICreateInstance(), " \
-              "ctypes.CDLL('libcuda.so.1').cuInit(0))"
+              "ctypes.CDLL('libnvcuvid.so.1').cuvidCreateDecoder())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
                           env={**os.environ, "LD_LIBRARY_PATH": root + LIB})
     assert done.stdout.split() == ["1", "100"]  # NV_ENC_ERR_NO_ENCODE_DEVICE, CUDA_ERROR_NO_DEVICE

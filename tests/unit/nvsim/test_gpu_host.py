@@ -52,6 +52,13 @@ def test_a_process_opens_the_library_itself(host: GpuHost) -> None:
     nvml.nvmlShutdown()
 
 
+def test_a_process_opens_the_cuda_driver_itself_and_sees_changes(host: GpuHost) -> None:
+    cuda, value, compute_mode = ctypes.CDLL(host.libcuda), ctypes.c_int(), 20
+    assert (cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(value)), value.value) == (0, 0, 4)
+    host.set(gpu="all", compute_mode=3)
+    assert (cuda.cuDeviceGetAttribute(ctypes.byref(value), compute_mode, 0), value.value) == (0, 3)
+
+
 def test_changes_reach_programs_that_run_already_and_the_process_itself(host: GpuHost) -> None:
     nvml, device, value = ctypes.CDLL(host.libnvml), ctypes.c_void_p(), ctypes.c_uint()
     assert nvml.nvmlInit_v2() == nvml.nvmlDeviceGetHandleByIndex_v2(2, ctypes.byref(device)) == 0

@@ -6,7 +6,7 @@ import functools
 import pytest
 import yaml
 
-from nvsim import mig, models, profile_mig
+from nvsim import mig, models, profile, profile_mig
 from nvsim.errors import NvsimError
 from nvsim.models import board_gpu
 
@@ -118,3 +118,12 @@ def test_instances_that_do_not_fit_are_an_error_that_lists_them():
     with pytest.raises(NvsimError, match="Insufficient Resources") as caught:
         profile_mig.fields(gpu(mig_mode=0), wanted, DRIVER, "profile x: mig")
     assert caught.value.hint.startswith("3g.20gb, 3g.20gb, 1g.5gb do not fit")
+
+
+@pytest.mark.parametrize(("driver", "names", "said"), [
+    ("550.54.15", ["7g.40gb", "1g.5gb"], "Insufficient Resources"), ("470.256.02", ["1g.10gb"], "no MIG profile")])
+def test_a_profile_whose_instances_cannot_be_is_refused_when_it_is_read(driver, names, said):
+    value = {"driver": driver, "gpus": [{"model": "A100-SXM4-40GB", "mig": {"0": names}}]}
+    with pytest.raises(NvsimError, match=said) as caught:
+        profile.of(value, "host.yaml")
+    assert caught.value.source == "host.yaml: gpus: GPU 0: mig"

@@ -50,6 +50,10 @@ def test_a_driver_before_550_has_no_imex_channels() -> None:
     assert [node.path for node in plan_dev.nodes(made) if "imex" in node.path] == []
 
 
+def test_cpus_without_second_threads_are_one_range() -> None:
+    assert [gpu.cpus for gpu in host(profile.load("gb200x4")).gpus] == ["0-71", "0-71", "72-143", "72-143"]
+
+
 def test_a_numa_node_that_a_gpu_names_decides_which_cpus_are_near() -> None:
     gpu = host(profile.load("a100x8-535")).gpus[0]
-    assert (gpu.numa_node, gpu.board.numa_node, gpu.cpus) == (3, 3, (96, 127))
+    assert (gpu.numa_node, gpu.board.numa_node, gpu.cpus) == (3, 3, "48-63,176-191")

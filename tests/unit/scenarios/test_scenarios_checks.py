@@ -8,11 +8,12 @@ from scenarios import checks
 from scenarios.outcome import File, Mount, Outcome
 
 UUIDS = ("GPU-a", "GPU-b", "GPU-c")
+MIGS = {"1:0": ("MIG-x", "GPU-b"), "1:1": ("MIG-y", "GPU-b")}
 
 
 def judged(expect: dict[str, Any], *places: str, **seen: Any) -> dict[str, str]:
     """The differences by word, of an outcome of the level `container` that exited 0."""
-    outcome = Outcome(**{"level": "container", "exit": 0, "host_gpus": UUIDS} | seen)
+    outcome = Outcome(**{"level": "container", "exit": 0, "host_gpus": UUIDS, "host_migs": MIGS} | seen)
     return dict(checks.judge(checks.parse(expect, "x").at(*places), outcome).differences)
 
 
@@ -26,8 +27,11 @@ def unseen(expect: dict[str, Any], **seen: Any) -> tuple[str, ...]:
     ({"stdout": "No devices found."}, {"stdout": "No devices found.\n"}),
     ({"stderr": {"contains": ["a", "b"], "lacks": "c", "matches": "^b"}}, {"stderr": "a\nb\n"}),
     ({"gpus": [2, 0]}, {"gpus": ("GPU-a", "GPU-c")}),
-    ({"gpus": "all"}, {"gpus": UUIDS}),
+    ({"gpus": "all"}, {"gpus": ("GPU-a", "MIG-x", "MIG-y", "GPU-c")}),
+    ({"gpus": "all"}, {"gpus": UUIDS, "host_migs": {}}),
+    ({"gpus": ["1:1", 2]}, {"gpus": ("MIG-y", "GPU-c")}),
     ({"gpus": []}, {"gpus": ()}),
+    ({"cuda": [1]}, {"cuda": ("GPU-b",)}),
     ({"gpus": {"contains": [1], "lacks": ["GPU-a"]}}, {"gpus": ("GPU-b", "GPU-c")}),
     ({"devices": {"/dev/nvidia0": "rw", "/dev/nvidia1": "missing"}}, {"devices": {"/dev/nvidia0": "rw"}}),
     ({"devices": ["/dev/nvidia0"]}, {"devices": {"/dev/nvidia0": "rw", "/dev/nvidia1": "denied"}}),
@@ -54,7 +58,9 @@ def test_what_fits_gives_no_difference(expect: dict[str, Any], seen: dict[str, A
     ({}, {"exit": 3, "stderr": "boom"}, "exit", "expected 0, got 3"),
     ({"stdout": "a"}, {"stdout": "b\n"}, "stdout", "expected 'a'\ngot 'b\\n'"),
     ({"gpus": [2]}, {"gpus": ("GPU-a", "GPU-c")}, "gpus", "got GPU 0 (GPU-a), which was not expected"),
-    ({"gpus": ["all"]}, {"gpus": ("GPU-a", "GPU-b")}, "gpus", "expected GPU 2 (GPU-c), which is missing"),
+    ({"cuda": []}, {"cuda": ("GPU-a",)}, "cuda", "got GPU 0 (GPU-a), which was not expected"),
+    ({"gpus": ["all"]}, {"gpus": ("GPU-a", "MIG-x", "MIG-y")}, "gpus", "expected GPU 2 (GPU-c), which is missing"),
+    ({"gpus": ["1:0"]}, {"gpus": ("MIG-y",)}, "gpus", "expected MIG 1:0 (MIG-x), which is missing"),
     ({"devices": {"/dev/nvidia0": "rw"}}, {"devices": {"/dev/nvidia0": "denied"}}, "devices",
      "/dev/nvidia0: expected rw, got denied"),
     ({"devices": []}, {"devices": {"/dev/nvidia0": "rw"}}, "devices", "got /dev/nvidia0, which was not expected"),

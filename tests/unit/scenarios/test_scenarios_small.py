@@ -44,7 +44,8 @@ REPORT: dict[str, Any] = {
     "devices": [{"path": "/dev/nvidia0", "open": "ENXIO"}, {"path": "/dev/nvidia1", "open": "EPERM"},
                 {"path": "/dev/null", "open": "ok"}],
     "libraries": {"liba.so": {"path": "/lib/liba.so"}, "libb.so": {"error": "not found"}},
-    "nvml": {"init": 0, "gpus": [{"uuid": "GPU-a"}]}, "exec": {"exit": 3, "stdout": "o", "stderr": "e"}}
+    "nvml": {"init": 0, "gpus": [{"uuid": "GPU-a"}]}, "cuda": {"init": 0, "devices": ["GPU-a"]},
+    "exec": {"exit": 3, "stdout": "o", "stderr": "e"}}
 
 
 def test_a_report_of_the_probe_becomes_an_outcome() -> None:
@@ -52,12 +53,18 @@ def test_a_report_of_the_probe_becomes_an_outcome() -> None:
     assert (seen["exit"], seen["stdout"], seen["stderr"], seen["gpus"]) == (3, "o", "e", ("GPU-a",))
     assert seen["devices"] == {"/dev/nvidia0": "rw", "/dev/nvidia1": "denied"}
     assert list(seen["mounts"]) == ["/x"] and seen["files"]["/f"].mode == 0o644
-    assert seen["libraries"] == {"liba.so": "/lib/liba.so"}
+    assert (seen["libraries"], seen["cuda"]) == ({"liba.so": "/lib/liba.so"}, ("GPU-a",))
 
 
 def test_an_image_without_a_loader_says_nothing_about_gpus_and_libraries() -> None:
-    seen = probe.seen(REPORT | {"nvml": {"error": "no dynamic loader"}, "libraries": {}})
-    assert seen["gpus"] is None and seen["libraries"] is None
+    nothing = {"error": "no dynamic loader"}
+    seen = probe.seen(REPORT | {"nvml": nothing, "cuda": nothing, "libraries": {}})
+    assert seen["gpus"] is None and seen["libraries"] is None and seen["cuda"] is None
+
+
+def test_a_cuda_driver_that_does_not_start_has_no_devices() -> None:
+    for cuda in ({"error": "no libcuda"}, {"init": 100}):
+        assert probe.seen(REPORT | {"cuda": cuda})["cuda"] == ()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 2}', "sh: not found"])

@@ -65,6 +65,26 @@ def test_what_was_at_rest_survives_a_load_that_was_killed(host):
     assert one.values("temperature", "memory_used") == (rest.temperature, rest.memory_used)
 
 
+def test_memory_at_rest_follows_processes_that_came_during_a_load(host):
+    one = host(A100)
+    one.ctl("process add gpu=0 pid=1 memory=1GiB")
+    one.ctl("load steady at=5s")
+    one.ctl("process add gpu=0 pid=2 memory=2GiB")
+    one.ctl("process remove gpu=0 pid=1")
+    one.ctl("load idle")
+    assert one.gpu().memory_used == 2 << 30
+
+
+@pytest.mark.parametrize("line", ["load steady at=60s", "throttle gpu=0 reason=thermal"])
+def test_a_reset_ends_what_a_moment_or_a_throttle_set(host, line):
+    one = host(A100)
+    rest = one.gpu()
+    one.ctl(line)
+    one.ctl("reset gpu=0")
+    assert one.values("temperature", "clock_sm", "clocks_event_reasons", "memory_used") == (
+        rest.temperature, rest.clock_sm, 1, rest.memory_used)
+
+
 def test_only_a_load_without_an_end_is_endless():
     assert [verbs.endless(verbs.parse(line.split())) for line in
             ("load steady", "load steady for=5s", "load steady at=5s", "load idle")] == [True, False, False, False]

@@ -102,6 +102,17 @@ def test_a_reset_takes_the_instances_and_their_files_away(host):
     assert (small.shown(), small.board(1).gi_size) == ({}, (0,) * 8)
 
 
+@pytest.mark.parametrize(("model", "profile_name", "line", "mode"), [
+    ("A100-SXM4-40GB", "1g.5gb", "driver unload", 1), ("H100-SXM5-80GB", "1g.10gb", "driver unload", 0),
+    ("H100-SXM5-80GB", "1g.10gb", "recover gpu=0", 0), ("A100-SXM4-40GB", "1g.5gb", "recover gpu=0", 1)])
+def test_no_instance_outlives_the_driver_and_only_ampere_remembers_its_mode(host, model, profile_name, line, mode):
+    small = host(gpus=[{"model": model, "mig": {"0": [profile_name]}}])
+    verbs.parse(line.split()).apply(small.root)
+    if "unload" in line:
+        verbs.parse(["driver", "load"]).apply(small.root)
+    assert (small.board(0).mig_mode, small.shown(), small.nodes()) == (mode, {}, set())
+
+
 def test_what_the_profile_took_away_stays_away(host):
     small = host(absent=["/proc/driver/nvidia/capabilities/gpu1/mig", "/dev/nvidia-caps/nvidia-cap120"])
     small.ctl("enable 0")

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvsim import cli
 from nvsim.ctl import help, verbs
 from nvsim.errors import NvsimError
 
@@ -40,3 +41,19 @@ def test_a_line_that_is_not_understood_says_what_would_be(line, said, hint):
 
 def test_a_key_may_be_written_as_a_flag():
     assert verbs.parse(["xid", "--gpu", "0", "79"]) == verbs.parse(["xid", "gpu=0", "79"])
+
+
+def test_the_command_says_what_it_did_and_exits_with_0(host, capsys):
+    assert cli.main(["ctl", "--host", host("T4").root, "lose", "gpu=0"]) == 0
+    assert capsys.readouterr().out == "GPU 0 (0000:01:00.0): lost\n"
+
+
+def test_a_line_that_is_not_understood_exits_with_1_and_a_hint(host, capsys):
+    assert cli.main(["ctl", "--host", host("T4").root, "loose", "gpu=0"]) == 1
+    assert capsys.readouterr().err == "nvsim: ctl: 'loose' is not known here\n  hint: did you mean 'lose'?\n"
+
+
+@pytest.mark.parametrize("verb", verbs.VERBS)
+def test_every_verb_has_help_that_needs_no_host(verb, capsys):
+    assert cli.main(["ctl", verb, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: nvsim ctl {verb}")

@@ -6,7 +6,7 @@ from toolkit.errors import ToolkitError
 from toolkit.model.config import Config, Features, JitCdi, Legacy, Modes, Runtime
 from toolkit.model.host import CharDevice, Driver, File, Gpu, Host
 from toolkit.model.request import Request
-from toolkit.plan.edits import Wanted, modes_to_read, plan_generated, wanted_of
+from toolkit.plan.edits import Wanted, modes_to_read, plan_generated, plan_mig_rights, wanted_of
 from toolkit.plan.gated import compat_edits, gated_wanted, graphics_sets, no_graphics_reason, wants_compat_hook
 
 CTK = "/usr/bin/nvidia-ctk"
@@ -108,6 +108,20 @@ def test_jit_cdi_generates_devices_then_gated_then_channels():
 
 def test_no_imex_channel_is_not_every_channel():
     assert wanted_of(Request(imex_channels=("",)), ("0",)) == (Wanted("auto", ("0",)),)
+
+
+@pytest.mark.parametrize(("privileged", "variables", "paths", "notes"), [
+    (True, {"CONFIG": "all", "MONITOR": "all"}, ["nvidia-cap1", "nvidia-cap2"], 0), (True, {"MONITOR": "0"}, [], 0),
+    (True, {"MONITOR": "all"}, ["nvidia-cap2"], 0), (False, {"MONITOR": "all"}, [], 1), (True, {}, [], 0)])
+def test_a_privileged_container_may_get_the_rights_to_watch_and_configure_mig(privileged, variables, paths, notes):
+    folder = "/dev/nvidia-caps"
+    nodes = tuple(CharDevice(path=f"{folder}/nvidia-cap{n}", host_path=f"{folder}/nvidia-cap{n}", major=237, minor=n,
+                             mode=0o444) for n in (1, 2, 21))
+    host = Host(devices=nodes, mig_capabilities=(("config", 1), ("monitor", 2), ("gpu0/gi2/access", 21)))
+    env = tuple((f"NVIDIA_MIG_{name}_DEVICES", value) for name, value in variables.items())
+    sets, said = plan_mig_rights(host, Request(devices=("0",), env=env, privileged=privileged))
+    assert [node.path for one in sets for node in one.edits.device_nodes] == [f"{folder}/{name}" for name in paths]
+    assert len(said) == notes
 
 
 def test_each_specification_gives_its_devices_edits_and_then_its_own():

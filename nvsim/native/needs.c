@@ -1,7 +1,11 @@
-/* Libraries that NVIDIA's libnvidia-ml.so of a branch needs, and ours does not: a linker drops those without a use. */
+/* Libraries that NVIDIA's driver libraries of a branch need, and ours do not: a linker drops those without a use. */
+#include <dlfcn.h>
 #include <math.h>
 #include <sys/mman.h>
 
+#ifdef NEEDS_LIBDL
+__attribute__((used, retain)) static void *(*const libdl)(void *, const char *) = dlsym;
+#endif
 #ifdef NEEDS_LIBM
 __attribute__((used, retain)) static double (*const libm)(double) = floor;
 #endif
