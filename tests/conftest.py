@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ settings.load_profile("default")
 NEEDS: dict[str, Callable[[], object]] = {
     "root": lambda: os.geteuid() == 0,
     "zig": lambda: __import__("importlib.util").util.find_spec("ziglang"),
+    "user namespaces": lambda: subprocess.run(["unshare", "-Ur", "true"], check=False,
+                                              capture_output=True).returncode == 0,
 }
 
 
@@ -27,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def requires(*needs: str) -> None:
     """Ends a test that this machine cannot run: a skip on a laptop, a failure under CI.
 
-    A need is "root", "zig", or the name of a program."""
+    A need is "root", "zig", "user namespaces", or the name of a program."""
     for need in needs:
         check = NEEDS.get(need)
         if not (check() if check else shutil.which(need, path=os.environ["PATH"] + ":/usr/sbin:/sbin")):
