@@ -129,6 +129,29 @@ def test_the_table_of_nvidia_smi_has_the_same_lists_with_names(machine, lib):
                     215: [(4002, b"/usr/lib/xorg/Xorg")]}
 
 
+@pytest.mark.parametrize(("variant", "version", "engines"), [("535", "535.261.03", 4), ("550", "550.163.01", 6)])
+def test_the_samples_of_pmon_have_the_load_of_each_process_as_their_mean(tmp_path, variant, version, engines):
+    machine = Host(tmp_path, [A100], variant, driver_version=version)
+    lib, table = machine.library(), ctypes.POINTER(ctypes.c_void_p)()
+    lib.nvmlInit_v2()
+    change(machine, **TABLE)
+    lib.nvmlInternalGetExportTable(ctypes.byref(table), bytes.fromhex("c4fe3e6cc98f6c4ea327ee696e12f7c4"))
+    call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_ulonglong, *[ctypes.c_void_p] * 3)(table[145])
+    count, size = ctypes.c_uint(100), 8 + 80 * engines
+    samples = ctypes.create_string_buffer(b"\xAA" * size * 4, size * 4)
+    assert call(handle(lib), 0, None, ctypes.addressof(count), ctypes.addressof(samples)) == 0
+    assert samples.raw[3 * size:] == b"\xAA" * size
+    means = {}
+    for sample in range(count.value):
+        for engine in range(engines):
+            load, pid = struct.unpack_from("<I4xI", samples, sample * size + 8 + 80 * engine)
+            means.setdefault(pid, []).append(load / count.value)
+    wanted = {4001: [70, 30, 0, 0, 0, 0], 4002: [5, 1, 9, 8, 7, 6], 4003: [20, 2, 0, 0, 0, 0]}
+    assert means == {pid: loads[:engines] for pid, loads in wanted.items()}
+    change(machine, process_pid=())
+    assert call(handle(lib), 0, None, ctypes.addressof(count), ctypes.addressof(samples)) == 6
+
+
 def test_a_process_has_the_boards_name_or_that_of_its_command_line(machine, lib):
     change(machine, **TABLE)
     assert text(lib, "nvmlSystemGetProcessName", 4002) == "/usr/lib/xorg/Xorg"

@@ -1,6 +1,7 @@
 """What libnvidia-ml.so.1 looks like to a loader: an independent reader (pyelftools) looks at it."""
 
 import pytest
+import yaml
 from elftools.elf.elffile import ELFFile
 
 from nvsim import board, build, catalogue, profile
@@ -141,3 +142,11 @@ def test_every_function_is_in_the_documentation_with_a_reason_unless_the_board_a
 def test_a_function_of_which_nothing_is_said_is_an_error():
     with pytest.raises(NvsimError, match="nvmlDeviceGetNonsense"):
         generate_nvml_doc.answers(["nvmlDeviceGetNonsense"])
+
+
+def test_no_reason_is_left_over():
+    facts = yaml.safe_load(generate_nvml_doc.CATALOG.read_text())
+    known = generate_nvml_doc.answers([f.name for f in generate.functions()])
+    assert [name for name in facts["constant"] if known[name].kind != "constant"] == []
+    given = {answer.how for answer in known.values()}
+    assert [entry["match"] for entry in facts["unsupported"] if entry["why"] not in given] == []

@@ -10,10 +10,54 @@ static int unused(nvmlDevice_t first)
     return index_of(first, &index) ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
 }
 
-static int process_samples(nvmlDevice_t device, unsigned long long since, void *a, void *b, void *c)
+/* What an engine did in a sample: how busy it was, and whom it worked for. */
+struct engine_sample {
+    unsigned utilization;
+    unsigned unused;
+    unsigned pid;
+    unsigned char further[68];
+};
+
+/* A sample of all engines: SM, memory, encoder, decoder; since 550 also JPEG and optical flow. */
+static unsigned char *write_samples(unsigned char *to, const struct nvsim_gpu *gpu, unsigned i, unsigned processes)
 {
-    (void)device, (void)since, (void)a, (void)b, (void)c;
-    return NVML_ERROR_NOT_SUPPORTED;
+    const unsigned busy[] = {LOAD(gpu->process_sm[i]),      LOAD(gpu->process_memory_utilization[i]),
+                             LOAD(gpu->process_encoder[i]), LOAD(gpu->process_decoder[i]),
+                             LOAD(gpu->process_jpeg[i]),    LOAD(gpu->process_ofa[i])};
+    unsigned engines = driver_branch() >= 550 ? 6 : 4;
+    uint64_t stamp = now_us();
+    memcpy(to, &stamp, sizeof stamp);
+    to += sizeof stamp;
+    for (unsigned engine = 0; engine < engines; engine++, to += sizeof(struct engine_sample)) {
+        struct engine_sample sample = {.utilization = busy[engine] * processes, .pid = LOAD(gpu->process_pid[i])};
+        memcpy(to, &sample, sizeof sample);
+    }
+    return to;
+}
+
+/* For pmon, which takes the mean of all samples for each process: a sample holds one process, so each shows as many
+ * times its share as there are processes. */
+static int process_samples(nvmlDevice_t device, unsigned long long since, void *unknown, unsigned *count, void *samples)
+{
+    (void)since, (void)unknown;
+    GPU_OR_RETURN(gpu, device, count && samples);
+    unsigned room = *count, found = 0;
+    if (LOAD(gpu->mig_mode) == 1)
+        return NVML_ERROR_NOT_SUPPORTED;
+    READING(gpu) {
+        unsigned processes = 0;
+        unsigned char *to = samples;
+        for (unsigned i = 0; i < PROCESSES; i++)
+            processes += LOAD(gpu->process_pid[i]) != 0;
+        found = 0;
+        for (unsigned i = 0; i < PROCESSES && found < room; i++)
+            if (LOAD(gpu->process_pid[i])) {
+                to = write_samples(to, gpu, i, processes);
+                found++;
+            }
+    }
+    *count = found;
+    return found ? NVML_SUCCESS : NVML_ERROR_NOT_FOUND;
 }
 
 static int monitoring(nvmlDevice_t device, unsigned *capable, unsigned version)
