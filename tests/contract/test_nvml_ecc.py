@@ -138,3 +138,14 @@ def test_a_corrupt_inforom_is_found(tmp_path):
     assert [lib.nvmlDeviceValidateInforom(handle(lib, i)) for i in range(2)] == [0, 3]
     board.update(machine.path, 0, inforom_corrupt=1)
     assert lib.nvmlDeviceValidateInforom(handle(lib)) == 14
+
+
+def test_clearing_forgets_one_lifetime_by_every_place(started, requires):
+    requires("root")
+    lib = started(gpu(V100, ecc_units=tuple(range(1, 33))))
+    lifetimes = [(kind, lifetime) for lifetime in (VOLATILE, AGGREGATE) for kind in (CORRECTED, UNCORRECTED)]
+    assert [counter(lib, *both, REGISTERS) for both in lifetimes] == [4, 12, 20, 28]
+    assert lib.nvmlDeviceClearEccErrorCounts(handle(lib), VOLATILE) == 0
+    assert [counter(lib, *both, REGISTERS) for both in lifetimes] == [0, 0, 20, 28]
+    assert lib.nvmlDeviceClearEccErrorCounts(handle(lib), AGGREGATE) == 0
+    assert [counter(lib, *both, REGISTERS) for both in lifetimes] == [0, 0, 0, 0]

@@ -81,12 +81,18 @@ def test_level_spec_needs_no_engine(tmp_path: Path, requires: Callable[..., None
     assert done.returncode == 0 and "spec" in done.stdout, done.stdout + done.stderr
 
 
+def hears_interrupts() -> None:
+    """A shell starts what runs in the background deaf to SIGINT, and so would be what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(tmp_path: Path) -> "subprocess.Popen[bytes]":
     """A run whose container is up, and that waits."""
     marker = tmp_path / "marker"
     (tmp_path / "sleeps.yaml").write_text(SLEEPS.replace("MARKER", str(marker)))
     process = subprocess.Popen(command(tmp_path / "state", str(tmp_path / "sleeps.yaml"), "--engine", "runc"),
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
+                               preexec_fn=hears_interrupts)
     deadline = time.monotonic() + 60
     while not marker.exists():
         assert process.poll() is None and time.monotonic() < deadline

@@ -15,17 +15,32 @@ nvmlReturn_t nvmlDeviceSetEccMode(nvmlDevice_t device, nvmlEnableState_t ecc)
     return change_gpu(device, set_pending, &ecc);
 }
 
+static void forget_volatile(struct nvsim_gpu *gpu)
+{
+    gpu->ecc_volatile_corrected_dram = gpu->ecc_volatile_corrected_sram = 0;
+    gpu->ecc_volatile_uncorrected_dram = gpu->ecc_volatile_uncorrected_sram = 0;
+    gpu->ecc_sram_parity_volatile = 0;
+    memset(gpu->ecc_units, 0, sizeof gpu->ecc_units / 2);
+}
+
+static void forget_aggregate(struct nvsim_gpu *gpu)
+{
+    gpu->ecc_aggregate_corrected_dram = gpu->ecc_aggregate_corrected_sram = 0;
+    gpu->ecc_aggregate_uncorrected_dram = gpu->ecc_aggregate_uncorrected_sram = 0;
+    gpu->ecc_sram_parity_aggregate = gpu->ecc_sram_sm = gpu->ecc_sram_microcontroller = 0;
+    gpu->ecc_sram_pcie = gpu->ecc_sram_other = gpu->ecc_sram_threshold = 0;
+    memset((char *)gpu->ecc_units + sizeof gpu->ecc_units / 2, 0, sizeof gpu->ecc_units / 2);
+}
+
+/* The first half of the counters by unit is volatile, the second aggregate. */
 static nvmlReturn_t forget(struct nvsim_gpu *gpu, void *arguments)
 {
     if (gpu->ecc_mode == NVSIM_ABSENT_U32)
         return NVML_ERROR_NOT_SUPPORTED;
-    if (*(const nvmlEccCounterType_t *)arguments == NVML_VOLATILE_ECC) {
-        gpu->ecc_volatile_corrected_dram = gpu->ecc_volatile_corrected_sram = 0;
-        gpu->ecc_volatile_uncorrected_dram = gpu->ecc_volatile_uncorrected_sram = 0;
-    } else {
-        gpu->ecc_aggregate_corrected_dram = gpu->ecc_aggregate_corrected_sram = 0;
-        gpu->ecc_aggregate_uncorrected_dram = gpu->ecc_aggregate_uncorrected_sram = 0;
-    }
+    if (*(const nvmlEccCounterType_t *)arguments == NVML_VOLATILE_ECC)
+        forget_volatile(gpu);
+    else
+        forget_aggregate(gpu);
     return NVML_SUCCESS;
 }
 
