@@ -130,6 +130,11 @@ def _newest(branches: Mapping[int, Mapping[str, Any]], number: int, key: str) ->
     return str(next(branches[b][key] for b in sorted(branches, reverse=True) if b <= number and key in branches[b]))
 
 
+def layout_names() -> tuple[str, ...]:
+    """The layouts, in the catalogue's order."""
+    return tuple(_read("layouts.yaml"))
+
+
 def layout(name: str, source: str = "layout") -> Layout:
     """A layout by name.  Raises NvsimError that names the nearest one."""
     layouts = _read("layouts.yaml")

@@ -40,6 +40,14 @@ EXEC_EXAMPLES = """examples:
   nvsim exec --driver 470.256.02 t4x4 -- python -m pytest
   nvsim exec --in-place h100x8 -- go test ./...     where hosts cannot be entered
 """
+RECORD = """
+It looks at the machine that it runs on and writes what a profile says: driver, layout, GPUs, MIG instances, NVLinks,
+what is missing.  Serial numbers, UUIDs, host names and addresses are replaced.  Root sees all of it."""
+RECORD_EXAMPLES = """examples:
+  nvsim record                                   on the terminal
+  nvsim record reporter.yaml && nvsim exec reporter.yaml -- nvidia-smi
+  nvsim exec a100x8 -- nvsim record              of an emulated host too
+"""
 
 
 class Command(NamedTuple):
@@ -224,6 +232,29 @@ def _ctl(words: list[str]) -> int:
     return 0
 
 
+def _record(words: list[str]) -> int:
+    parser = _parser("record", "[--about TEXT] [--keep-uuids] [--keep-serials] [--force] [FILE]", RECORD,
+                     RECORD_EXAMPLES)
+    parser.add_argument("--about", default="", metavar="TEXT", help="the profile's line for people")
+    parser.add_argument("--keep-uuids", action="store_true", help="UUIDs of GPUs and of a fabric's cluster stay")
+    parser.add_argument("--keep-serials", action="store_true", help="serial numbers of boards stay")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="where to write, such as NAME.yaml; default: here")
+    options = parser.parse_args(words)
+    from nvsim import record
+
+    name = os.path.basename(options.file or "recorded").rsplit(".", 1)[0]
+    found = record.record(name=name, about=options.about,
+                          kept=record.Kept(serials=options.keep_serials, uuids=options.keep_uuids))
+    for note in found.notes:
+        print(f"nvsim: {note}", file=sys.stderr)
+    if options.file:
+        record.write(found.text, options.file, force=options.force)
+    else:
+        print(found.text, end="")
+    return 0
+
+
 def _running_host() -> str:
     """The built root of the machine that this process is on, else of the only `nvsim exec` or `shell` running."""
     from nvsim import state
@@ -259,6 +290,7 @@ COMMANDS = {
     "exec": Command("runs a program on an emulated host", _exec),
     "shell": Command("opens a shell on an emulated host", _shell),
     "ctl": Command("changes a running host", _ctl),
+    "record": Command("writes the profile of the machine that it runs on", _record),
     "keep": Command("runs a case to its failing step and opens a shell there", _keep),
 }
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nvsim import board_gpu, catalogue, models, profile_mig
-from nvsim.profile import VIRTUALIZATION, Profile
+from nvsim.profile import VIRTUALIZATION, Profile, near
 
 HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
 
@@ -67,8 +67,8 @@ def host(profile: Profile) -> Host:
 
 def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
     gpu = profile.gpus[i]
-    node = gpu.numa_node if gpu.numa_node >= 0 else i * profile.numa_nodes // len(profile.gpus)
-    cpus = _near(node, profile)
+    node = near(profile, gpu)
+    cpus = _cpus_near(node, profile)
     record = models.board_gpu(gpu.model, index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id,
                               serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=cpus)
     irq = 202 + i
@@ -81,7 +81,7 @@ def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
                bus_id=gpu.bus_id, irq=irq, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
 
 
-def _near(node: int, profile: Profile) -> str:
+def _cpus_near(node: int, profile: Profile) -> str:
     """The CPUs of a NUMA node.  Linux numbers the first threads of all cores, then the second threads of all."""
     cores = profile.cpus // profile.threads
     each = cores // profile.numa_nodes

@@ -186,6 +186,11 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         placeholders=_placeholders(keys.choice("placeholders", ("files", "none"), base.placeholders)))
 
 
+def near(profile: Profile, gpu: Gpu) -> int:
+    """The NUMA node that a GPU is near."""
+    return gpu.numa_node if gpu.numa_node >= 0 else gpu.index * profile.numa_nodes // len(profile.gpus)
+
+
 def _kind(word: str) -> Literal["open", "closed"]:
     return "open" if word == "open" else "closed"
 

@@ -48,7 +48,7 @@ THIRD_PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "google": (("toolkit.plugin",), ()),
     "rich": (("nvsim.cli", "scenarios.report"), ()),
     "pytest": (("nvsim.pytest_plugin",), ()),
-    "pynvml": (("nvsim.record",), ()),
+    "pynvml": ((), ("nvsim.record_nvml",)),
 }
 
 

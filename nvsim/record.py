@@ -1,0 +1,233 @@
+"""A running machine → the YAML of its profile, with what identifies it replaced (`nvsim record`).
+
+Serial numbers and UUIDs are left out, so that the profile's own stand in; host names and addresses are others.  What
+the profile would say anyway is left out too: a key stays if the profile means something else without it.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import yaml
+
+from nvsim import models, profile, record_facts, record_files, record_mig, record_nvml
+from nvsim.errors import NvsimError
+from nvsim.profile import VIRTUALIZATION, Cache, Profile
+from nvsim.profile_fabric import NO_CLUSTER
+from nvsim.record_facts import Facts, PciGpu
+from nvsim.record_nvml import Said
+
+_STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
+_Keys = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is not replaced: serial numbers; UUIDs of GPUs and of the fabric's cluster."""
+
+    serials: bool = False
+    uuids: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A profile's text, and what could not be recorded, a line each."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None) -> Recording:
+    """The profile of the machine that this runs on.
+
+    `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
+    and for errors of NVML."""
+    facts = record_facts.gather()
+    driver = record_files.driver("", facts.system)
+    keys = _keys_of_all(facts, driver.version if driver else "")
+    said: dict[str, Said] = {}
+    notes: list[str] = []
+    if driver:
+        keys |= {"layout": driver.layout, "driver_root": driver.root}
+        said, why = record_nvml.ask(driver.library, [gpu.bus_id for gpu in facts.gpus])
+        notes += [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
+    else:
+        keys["layout"] = record_files.layout("", facts.system)
+    keys["gpus"] = list(_groups(facts, said, driver.version if driver else facts.kernel_driver, kept or Kept()))
+    keys |= _said_of_all(facts, said, keep=bool(kept and kept.uuids))
+    keys["about"] = about or _about(facts, driver.version if driver else "")
+    notes += [f"NVML does not know the GPU at {gpu.bus_id}" for gpu in facts.gpus if said and gpu.bus_id not in said]
+    return Recording(text=_dump(_shortest(_with_files(keys, name, driver=bool(driver)), name)), notes=tuple(notes))
+
+
+def _keys_of_all(facts: Facts, version: str) -> _Keys:
+    """Keys of the whole machine.  Daemons of a driver that is not whole are as a profile has them."""
+    near = facts.processors
+    keys: _Keys = {
+        "driver": version or "none", "kernel_driver": facts.kernel_driver or "none",
+        "kernel_module": facts.kernel_module, "nvswitches": facts.nvswitches, "other_cards": facts.other_cards,
+        "numa_nodes": near.nodes, "cpus": near.cpus, "threads": near.threads, "dev_char_links": facts.dev_char_links}
+    if version and facts.kernel_driver:
+        keys |= {"persistenced": facts.persistenced, "fabricmanager": facts.fabricmanager}
+    return keys
+
+
+def _groups(facts: Facts, said: dict[str, Said], version: str, kept: Kept) -> Iterator[_Keys]:
+    """The key `gpus`: neighbours of one model are one group."""
+    known = [(_model(gpu), gpu) for gpu in facts.gpus]
+    for model, members in groupby(known, key=lambda pair: pair[0]):
+        gpus = [gpu for _, gpu in members]
+        group: _Keys = {"model": model, "count": len(gpus),
+                        "bus_ids": [gpu.bus_id.removeprefix("0000:") for gpu in gpus],
+                        "numa": [gpu.numa_node for gpu in gpus]}
+        if all(gpu.minor >= 0 for gpu in gpus):
+            group["minors"] = [gpu.minor for gpu in gpus]
+        if kept.uuids and all(gpu.uuid for gpu in gpus):
+            group["uuids"] = [gpu.uuid for gpu in gpus]
+        if kept.serials and all(gpu.bus_id in said and said[gpu.bus_id].serial for gpu in gpus):
+            group["serials"] = [said[gpu.bus_id].serial for gpu in gpus]
+        instances = {n: said[gpu.bus_id].mig for n, gpu in enumerate(gpus) if gpu.bus_id in said}
+        if any(found is not None for found in instances.values()):
+            group["mig"] = {n: record_mig.written(model, found, version, f"GPU {gpus[n].bus_id}")
+                            for n, found in instances.items() if found is not None}
+        yield group
+
+
+def _model(gpu: PciGpu) -> str:
+    """The key of a GPU's model.  Raises NvsimError, with what an entry needs, for one that the catalogue lacks."""
+    for key, model in models.models().items():
+        if model["pci_device_id"] and int(model["pci_device_id"], 16) == gpu.device:
+            return key
+    raise NvsimError(f"the catalogue does not know this GPU: {gpu.name or 'no name'}, PCI device 0x{gpu.device:08X}",
+                     source=f"GPU {gpu.bus_id}", hint="add an entry to nvsim/catalog/gpus.yaml with the keys "
+                     + ", ".join(key for key in models.model("T4") if key not in ("sources", "idle")))
+
+
+def _said_of_all(facts: Facts, said: dict[str, Said], *, keep: bool) -> _Keys:
+    """Keys that follow from what NVML says: bridges by the other ends of links, the fabric, virtualization."""
+    keys: _Keys = {}
+    index = {gpu.bus_id: n for n, gpu in enumerate(facts.gpus)}
+    ends = Counter((index[gpu], index[other]) for gpu, one in said.items() for other in one.links if other in index)
+    if bridges := {f"{a}-{b}": links for (a, b), links in sorted(ends.items()) if a < b}:
+        keys["nvlinks"] = bridges
+    first = next(iter(said.values()), Said())
+    fabric: _Keys = {} if first.cluster == NO_CLUSTER and not first.clique else {
+        "cluster": first.cluster if keep else _other_uuid(first.cluster), "clique": first.clique}
+    if fabric or facts.imex_channels:
+        keys["fabric"] = fabric | {"imex_channels": facts.imex_channels}
+    words = {number: word for word, number in VIRTUALIZATION.items()}
+    if first.virtualization in words:
+        keys["virtualization"] = words[first.virtualization]
+    if facts.imex:
+        keys["files"] = dict(facts.imex)
+    return keys
+
+
+def _other_uuid(uuid: str) -> str:
+    """Another UUID in its place: the same one for the same, on every machine."""
+    digits = hashlib.sha256(f"recorded {uuid}".encode()).hexdigest()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
+
+
+def _about(facts: Facts, version: str) -> str:
+    named = Counter(models.model(_model(gpu))["name"] for gpu in facts.gpus)
+    parts = [f"{count} {name}" for name, count in named.items()] or ["no GPU"]
+    return ", ".join([*parts, facts.system_name or "unknown system", f"driver {version}" if version else "no driver",
+                      "as recorded"])
+
+
+def _with_files(keys: _Keys, name: str, *, driver: bool) -> _Keys:
+    """The keys with those that come from comparing the machine's files with what the profile gives."""
+    made = _profile(keys, name)
+    if driver:
+        keys = keys | {"compat32": record_files.compat32("", made)}
+        made = _profile(keys, name)
+    missing = record_files.absent("", made)
+    state = record_files.cache("", replace(made, absent=missing)) if driver else Cache()
+    cache: Any = {"state": state.state, "lacks": list(state.lacks)} if state.lacks else state.state
+    return keys | {"ldcache": cache} | ({"absent": list(missing)} if missing else {})
+
+
+def _profile(keys: _Keys, name: str) -> Profile:
+    return profile.parse(_dump(keys), f"{name}.yaml")
+
+
+def _dump(keys: _Keys) -> str:
+    ordered = {key: keys[key] for key in profile.KEYS if key in keys}
+    return yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as they are, and mappings with such texts line by line."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+def _mapping(dumper: _Dumper, mapping: _Keys) -> yaml.Node:
+    node = dumper.represent_mapping("tag:yaml.org,2002:map", mapping)
+    if any(isinstance(value, str) and "\n" in value for value in mapping.values()):
+        node.flow_style = False
+    return node
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(dict, _mapping)
+
+
+def _shortest(keys: _Keys, name: str) -> _Keys:
+    """The keys without those that change nothing, in the machine and in each group of GPUs."""
+    meaning = _meaning(_profile(keys, name))
+    for key in [key for key in keys if key not in _STAY]:
+        fewer = _without(keys, key)
+        keys = fewer if _means(fewer, name) == meaning else keys
+    for n in range(len(keys["gpus"])):
+        for key in [key for key in keys["gpus"][n] if key != "model"]:
+            groups = [_without(group, key) if i == n else group for i, group in enumerate(keys["gpus"])]
+            fewer = keys | {"gpus": groups}
+            keys = fewer if _means(fewer, name) == meaning else keys
+    return keys
+
+
+def _without(keys: _Keys, key: str) -> _Keys:
+    return {name: value for name, value in keys.items() if name != key}
+
+
+def _means(keys: _Keys, name: str) -> Profile | None:
+    try:
+        return _meaning(_profile(keys, name))
+    except NvsimError:  # a key that another one needs
+        return None
+
+
+def _meaning(one: Profile) -> Profile:
+    """The profile with every GPU's NUMA node said."""
+    return replace(one, gpus=tuple(replace(gpu, numa_node=profile.near(one, gpu)) for gpu in one.gpus))
+
+
+def write(text: str, path: str, *, force: bool = False) -> None:
+    """Writes a file as a whole or not at all.  Raises NvsimError if it exists, unless forced."""
+    try:
+        fd, new = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path) or ".")
+        try:
+            with open(fd, "w", encoding="utf-8") as f:
+                f.write(text)
+                os.fchmod(fd, 0o644)
+            if force:
+                os.rename(new, path)
+            else:
+                os.link(new, path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)
+    except FileExistsError as e:
+        raise NvsimError("the file exists", source=path, hint="--force replaces it") from e
+    except OSError as e:
+        raise NvsimError(f"cannot write: {e.strerror}", source=path) from e

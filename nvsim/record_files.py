@@ -1,0 +1,142 @@
+"""What of a host's driver files and device nodes a machine does not have, and the state of its loader cache."""
+
+import glob
+import os
+import re
+import struct
+from dataclasses import dataclass, replace
+from posixpath import basename, dirname, join
+from typing import Any
+
+from nvsim import catalogue, plan, plan_driver, plan_host
+from nvsim.errors import NvsimError
+from nvsim.ops import File
+from nvsim.profile import Cache, Profile
+
+ROOTS = ("/", "/run/nvidia/driver")  # where a driver is looked for
+_VERSION = re.compile(r"\.so\.(\d{3}\.\d{2,3}(?:\.\d{2})?)$")
+_MAGIC = b"glibc-ld.so.cache1.1"
+_HEADER, _ENTRY = struct.Struct("<20sII"), struct.Struct("<iIIIQ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """The driver's files on a machine.  `library` is the path of its libnvidia-ml.so.1 or, without, of the file."""
+
+    root: str
+    layout: str
+    version: str
+    library: str
+
+
+def driver(root: str, system: str) -> Driver | None:
+    """The driver that is installed: of several layouts and places, the one of which most files are there, and of
+    equal ones that of the system's own name.  None without driver."""
+    found = [one for place in ROOTS for name in catalogue.layout_names() if (one := _driver(root, place, name))]
+    return max(found, key=lambda one: (_present(root, one), one.layout == system), default=None)
+
+
+def layout(root: str, system: str) -> str:
+    """The layout of a machine without driver: by its system's name, else by its files."""
+    names = catalogue.layout_names()
+    if system in names:
+        return system
+    return max(names, key=lambda name: sum(_content(root + path) == text.encode()
+                                           for path, text in catalogue.layout(name).ld_files.items()))
+
+
+def _driver(root: str, place: str, name: str) -> Driver | None:
+    folder = root + place.rstrip("/") + catalogue.layout(name).path("<libdir>", "*")
+    link = next(iter(glob.glob(f"{folder}/libnvidia-ml.so.1")), "")
+    files = [*([os.path.realpath(link)] if link else []), *sorted(glob.glob(f"{folder}/libnvidia-ml.so.*.*")),
+             *sorted(glob.glob(f"{folder}/libcuda.so.*.*"))]
+    for file in files:
+        if version := _VERSION.search(file):
+            return Driver(root=place, layout=name, version=version[1], library=link or file)
+    return None
+
+
+def _present(root: str, one: Driver) -> int:
+    made = plan_host.host(Profile(name="", layout=one.layout, driver=one.version))
+    place = root + one.root.rstrip("/")
+    return sum(os.path.lexists(place + op.path) for op in plan_driver.files(made))
+
+
+def compat32(root: str, profile: Profile) -> bool:
+    """Whether any of the 32-bit libraries is there."""
+    place = root + profile.driver_root.rstrip("/")
+    paths = [{op.path for op in plan_driver.files(plan_host.host(replace(profile, compat32=wanted)))}
+             for wanted in (True, False)]
+    return any(os.path.lexists(place + path) for path in paths[0] - paths[1])
+
+
+def absent(root: str, profile: Profile) -> tuple[str, ...]:
+    """Patterns of the device nodes and driver files that the profile gives and the machine does not have."""
+    top = profile.driver_root.rstrip("/")
+    made = plan_host.host(profile)
+    ours = {top + op.path for op in plan_driver.files(made)}
+    planned = [op.path for op in plan.plan(profile) if op.path in ours or op.path.startswith(("/dev/", f"{top}/dev/"))]
+    others = [f"/dev/dri/by-path/pci-{bus_id}-card" for bus_id in made.other_cards]  # a profile does not say where
+    planned = [path for path in planned if path not in others]
+    there = {path for path in planned if os.path.lexists(root + path)}
+    return _patterns(planned, there)
+
+
+def _patterns(planned: list[str], there: set[str]) -> tuple[str, ...]:
+    """The fewest readable patterns for what is planned and not there: folders, then libraries with their links."""
+    found: dict[str, None] = {}
+    for path in planned:
+        if path in there or any(path.startswith(f"{folder}/") for folder in found):
+            continue
+        folder, name = dirname(path), basename(path)
+        if folder.count("/") > 1 and not any(other.startswith(f"{folder}/") for other in there):
+            found[folder] = None
+            continue
+        stem = name.partition(".so")[0] + ".so"
+        of_library = {other for other in planned if other.startswith(f"{folder}/{stem}")}
+        whole = len(of_library) > 1 and not of_library & there
+        found[f"{folder}/{stem}*" if whole else path] = None
+    return tuple(found)
+
+
+def cache(root: str, profile: Profile) -> Cache:
+    """The state of the loader's cache, by the names of the driver's libraries in it."""
+    path = join(profile.driver_root, "etc/ld.so.cache")
+    fresh, stale = (_planned(replace(profile, ldcache=Cache(state=state)), path) for state in ("fresh", "stale"))
+    data = _content(root + path)
+    if data is None:
+        return Cache(state="absent") if fresh else Cache()
+    known = cached(data, path)
+    state: Any = "stale" if (stale - fresh) & known else "fresh"
+    expected = stale if state == "stale" else fresh
+    missing = expected - known
+    lacks = ("*",) if missing and missing == expected else tuple(sorted(missing))
+    return Cache(state=state, lacks=lacks)
+
+
+def _planned(profile: Profile, path: str) -> set[str]:
+    return {key for op in plan.plan(profile) if op.path == path and isinstance(op, File)
+            for key in cached(op.data, path)}
+
+
+def cached(data: bytes, source: str) -> set[str]:
+    """The library names in a loader cache; the part in the older format, which may stand first, is passed over.
+
+    Raises NvsimError for one that is cut short or has neither format."""
+    start = data.find(_MAGIC)
+    try:
+        _, count, _ = _HEADER.unpack_from(data, max(start, 0))
+        if start < 0:
+            raise ValueError("no glibc-ld.so.cache1.1 in it")
+        entries = [_ENTRY.unpack_from(data, start + 48 + _ENTRY.size * n) for n in range(count)]
+        return {data[start + at:data.index(b"\0", start + at)].decode() for _, at, *_ in entries}
+    except (struct.error, ValueError) as e:
+        raise NvsimError(f"not a loader cache: {e}", source=source, hint="ldconfig writes a new one") from e
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        return None

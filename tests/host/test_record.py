@@ -1,0 +1,123 @@
+"""`nvsim record` on an emulated host gives back the profile that the host was built from."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from nvsim import build, plan_host, profile
+from nvsim.machine import Machine
+from nvsim.profile_fabric import NO_CLUSTER
+
+pytestmark = pytest.mark.host
+
+VARIANTS = {
+    "a_mismatch": "profile: t4x4\nkernel_driver: 535.261.03\npersistenced: false\n",
+    "modules_without_libraries": "profile: t4x1\ncompat32: true\ndriver: none\nkernel_driver: 550.54.15\n",
+    "libraries_without_modules": "profile: t4x1\nkernel_driver: none\n",
+    "minors_in_another_order": "driver: 550.54.15\ngpus:\n  - {model: A100-SXM4-40GB, count: 3, minors: [2, 0, 1]}\n"
+                               "nvswitches: false\nnuma_nodes: 2\n",
+    "several_models": "driver: 580.105.08\nkernel_module: closed\ngpus:\n  - {model: T4, count: 2}\n  - model: L4\n"
+                      "dev_char_links: true\n",
+    "missing_nodes": "profile: a100x8\nabsent: [/dev/nvidia-uvm-tools, /dev/nvidia3]\n",
+    "missing_libraries": "profile: t4x1\nabsent: [/usr/lib/x86_64-linux-gnu/libnvidia-encode.so*]\n",
+    "a_passed_through_gpu": "profile: t4x1\nvirtualization: passthrough\n",
+    "no_gpus": "driver: 550.54.15\n",
+    "mig_places": "driver: 550.54.15\ngpus:\n  - model: A100-SXM4-40GB\n    count: 2\n"
+                  "    mig: {1: [\"1g.5gb:6\", {profile: 2g.10gb, start: 2, compute: []}]}\n",
+}
+
+
+def record(tmp_path, wanted, *words):
+    """Standard output and error of `nvsim record` on a host."""
+    root = str(tmp_path / "host")
+    build.build(wanted, root)
+    with Machine(root) as machine:
+        done = machine.run([sys.executable, "-m", "nvsim", "record", *words])
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+def meaning(one):
+    """The profile without what people read and what is scrubbed, and with every default said."""
+    one = dataclasses.replace(one, about="", fabric=dataclasses.replace(one.fabric, cluster=NO_CLUSTER))
+    return dataclasses.replace(one, gpus=tuple(dataclasses.replace(gpu, mig=None, numa_node=profile.near(one, gpu))
+                                               for gpu in one.gpus))
+
+
+def instances(one):
+    """The MIG instances of each GPU: NVML's ids, places, and the UUIDs, which follow from ids and profiles."""
+    return [(gpu.board.mig_mode, set(zip(gpu.board.gi_id, gpu.board.gi_start, gpu.board.gi_size, strict=True)),
+             set(gpu.board.ci_uuid)) for gpu in plan_host.host(one).gpus]
+
+
+@pytest.mark.parametrize("name", profile.names())
+def test_recording_a_profiles_host_gives_back_an_equal_profile(tmp_path, name):
+    wanted = profile.load(name)
+    text, notes = record(tmp_path, wanted)
+    found = profile.parse(text, f"{name}.yaml")
+    assert meaning(found) == meaning(wanted)
+    assert instances(found) == instances(wanted)
+    assert notes == ""
+    assert len(text.splitlines()) <= 30
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_recording_an_odd_host_gives_back_what_is_odd_about_it(tmp_path, name):
+    wanted = profile.parse(VARIANTS[name], f"{name}.yaml")
+    text, _ = record(tmp_path, wanted)
+    found = profile.parse(text, f"{wanted.name}.yaml")
+    assert meaning(found) == meaning(wanted), text
+    assert instances(found) == instances(wanted)
+
+
+IDENTIFIED = """
+profile: gb200x4
+gpus:
+  - model: GB200
+    count: 2
+    bus_ids: ["0008:01:00.0", "0009:01:00.0"]
+    uuids: [GPU-11111111-2222-3333-4444-555555555555, GPU-66666666-7777-8888-9999-aaaaaaaaaaaa]
+    serials: ["1650000000001", "1650000000002"]
+files: {/etc/nvidia-imex/nodes_config.cfg: "gb-rack7-tray1.example.com\\n192.0.2.17\\n"}
+"""
+SECRETS = ("1111-", "6666-", "1650000000001", "1650000000002", "6d2f3c5a", "example.com", "192.0.2.17")
+
+
+def test_what_identifies_the_machine_is_replaced(tmp_path):
+    text, _ = record(tmp_path, profile.parse(IDENTIFIED, "rack7.yaml"))
+    assert [secret for secret in SECRETS if secret in text] == []
+    assert "10.0.0.1\n    10.0.0.2\n" in text
+
+
+def test_serial_numbers_and_uuids_stay_on_request(tmp_path):
+    wanted = profile.parse(IDENTIFIED, "rack7.yaml")
+    text, _ = record(tmp_path, wanted, "--keep-uuids", "--keep-serials")
+    found = profile.parse(text, "other.yaml")
+    assert [(gpu.uuid, gpu.serial) for gpu in found.gpus] == [(gpu.uuid, gpu.serial) for gpu in wanted.gpus]
+    assert found.fabric.cluster == wanted.fabric.cluster
+
+
+def test_a_version_mismatch_is_recorded_with_a_note_of_what_nvml_did_not_say(tmp_path):
+    text, notes = record(tmp_path, profile.parse(VARIANTS["a_mismatch"], "mismatch.yaml"))
+    assert "kernel_driver: 535.261.03" in text
+    assert notes == ("nvsim: NVLinks, MIG instances and fabric are not recorded: RM has detected an NVML/RM version "
+                     "mismatch.\n")
+
+
+def test_a_file_is_written_whole_and_not_over_another_one(tmp_path):
+    root, target = str(tmp_path / "host"), tmp_path / "mine.yaml"
+    build.build(profile.load("t4x1"), root)
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        return machine.run([sys.executable, "-m", "nvsim", "record", *words, str(target)])
+
+    with Machine(root) as machine:
+        assert run("--about", "mine").returncode == 0
+        again, forced = run(), run("--about", "other", "--force")
+    assert again.returncode == 1
+    assert f"{target}: the file exists" in again.stderr
+    assert forced.returncode == 0
+    assert target.read_text().startswith("about: other\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "mine.yaml"]
