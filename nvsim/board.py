@@ -21,17 +21,18 @@ from typing import Any
 
 from nvsim.board_events import Event, raised
 from nvsim.board_gpu import COPIES, RECORD, SLOT_SIZE, Gpu
-from nvsim.board_layout import Layout, layout_of, text, u32
+from nvsim.board_layout import Layout, array, layout_of, text, texts, u32
 from nvsim.board_processes import consequences
 from nvsim.errors import NvsimError
 
-__all__ = ["CAPACITY", "FORMAT", "HEADER", "MAGIC", "RECORD", "SECTION", "SETTABLE", "Board", "Gpu", "Header", "Layout",
-           "edit", "push_event", "read", "update", "update_header", "write"]
+__all__ = ["ADAPTERS", "CAPACITY", "FORMAT", "HEADER", "MAGIC", "RECORD", "SECTION", "SETTABLE", "Adapter", "Board",
+           "Gpu", "Header", "Layout", "edit", "push_event", "read", "update", "update_header", "write"]
 
 MAGIC = b"NVSIMBRD"
 FORMAT = 1
 SECTION = ".nvsim.board"
 CAPACITY = 64
+ADAPTERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,11 @@ class Header:
     dev_root: str = text(1024, "folder that holds dev/; / on a machine that has been entered")
     driver_branch: int = u32("first number of the driver's version, e.g. 550")
     driver_release: int = u32("second number of the driver's version, e.g. 54")
+    windows_version: str = text(32, "WSL 2: version of the Windows driver that this library came with; else empty")
+    adapter_count: int = u32("WSL 2: adapters that libdxcore.so lists")
+    adapter_wddm: tuple[int, ...] = array("u32", ADAPTERS, "WDDM version of each, 2700 is 2.7")
+    adapter_luid: tuple[int, ...] = array("u64", ADAPTERS, "locally unique id of each")
+    adapter_store: tuple[str, ...] = texts(ADAPTERS, 192, "path of the driver store of each")
 
 
 HEADER = layout_of(Header)
@@ -59,8 +65,20 @@ SETTABLE = {slot.name: slot.about for slot in RECORD.slots if slot.live}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A display adapter of Windows, as a WSL 2 machine sees it.  `wddm` is 2700 for WDDM 2.7; `store` a path."""
+
+    luid: int
+    wddm: int
+    store: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """A host as the driver library sees it.  `cuda_version` is text, "12.4"; `dev_root` is where its dev/ lies."""
+    """A host as the driver library sees it.  `cuda_version` is text, "12.4"; `dev_root` is where its dev/ lies.
+
+    `windows_version` is set on a WSL 2 machine: /dev/dxg decides there what a process sees, and `kernel_version` is the
+    driver that Windows has loaded."""
 
     driver_version: str
     cuda_version: str
@@ -69,6 +87,8 @@ class Board:
     nvml_version: str = ""
     dev_root: str = "/"
     driver_loaded: bool = True
+    windows_version: str = ""
+    adapters: tuple[Adapter, ...] = ()
 
     def header(self) -> Header:
         """The header of this host.  An empty kernel or NVML version follows from the driver's.
@@ -82,7 +102,11 @@ class Board:
                       driver_loaded=int(self.driver_loaded), driver_version=self.driver_version,
                       driver_branch=branch, driver_release=release,
                       cuda_version=int(found[1]) * 1000 + int(found[2]) * 10, dev_root=self.dev_root,
-                      kernel_version=self.kernel_version or self.driver_version,
+                      kernel_version=self.kernel_version or self.windows_version or self.driver_version,
+                      windows_version=self.windows_version, adapter_count=len(self.adapters),
+                      adapter_wddm=tuple(adapter.wddm for adapter in self.adapters),
+                      adapter_luid=tuple(adapter.luid for adapter in self.adapters),
+                      adapter_store=tuple(adapter.store for adapter in self.adapters),
                       nvml_version=self.nvml_version or f"{found[1]}.{self.driver_version}")
 
 
@@ -107,7 +131,13 @@ def read(path: str) -> Board:
     return Board(driver_version=header.driver_version, kernel_version=header.kernel_version, dev_root=header.dev_root,
                  nvml_version=header.nvml_version, driver_loaded=bool(header.driver_loaded),
                  cuda_version=f"{header.cuda_version // 1000}.{header.cuda_version % 1000 // 10}",
+                 windows_version=header.windows_version, adapters=_adapters(header),
                  gpus=tuple(Gpu(**gpu) for gpu in gpus))
+
+
+def _adapters(header: Header) -> tuple[Adapter, ...]:
+    each = zip(header.adapter_luid, header.adapter_wddm, header.adapter_store, strict=True)
+    return tuple(Adapter(luid=luid, wddm=wddm, store=store) for luid, wddm, store in each)[:header.adapter_count]
 
 
 def update(path: str, gpu_index: int, **changes: Any) -> None:

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from nvsim import board, capabilities, elf, ops
+from nvsim import board, capabilities, elf, ops, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.native.compile import artifact
 from nvsim.plan import plan
@@ -133,11 +133,12 @@ def remove(root: str) -> None:
 
 def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[str, ...]) -> Machine:
     libraries = sorted((op for op in planned if isinstance(op, ops.BoardLibrary)),
-                       key=lambda op: op.soname != "libnvidia-ml.so.1")
+                       key=lambda op: (op.soname != "libnvidia-ml.so.1", op.path.startswith(f"{plan_wsl.STORES}/")))
     records = {gpu.bus_id: gpu for library in libraries for gpu in library.board.gpus}
     return Machine(
         format=FORMAT, profile=profile.name, about=profile.about, layout=profile.layout, driver=profile.driver,
-        kernel_driver=profile.kernel_driver, cuda=libraries[0].board.cuda_version if libraries else "",
+        kernel_driver=profile.kernel_driver,
+        cuda=libraries[0].board.cuda_version if profile.driver and libraries else "",
         driver_root=profile.driver_root, boards=tuple(library.path for library in libraries),
         gpus=tuple(Gpu(index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id, model=gpu.model,
                        name=records[gpu.bus_id].name if gpu.bus_id in records else "", board_index=gpu.index,

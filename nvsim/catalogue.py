@@ -4,7 +4,7 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +234,18 @@ def modules() -> tuple[Module, ...]:
     """The kernel modules of a driver, in the order of /proc/modules: last loaded first."""
     return tuple(Module(name=facts["name"], size=facts["size"], users=tuple(facts["users"]), flags=facts["flags"],
                         parameters=facts["parameters"]) for facts in _read("kernel.yaml")["modules"])
+
+
+def wsl() -> dict[str, Any]:
+    """What a WSL 2 machine has from Windows: see the head of wsl.yaml."""
+    return _read("wsl.yaml")
+
+
+def under_wsl(layout: Layout) -> Layout:
+    """A distribution on WSL's kernel, which has no modules, and with the folder of Windows' libraries in ld.so.conf."""
+    file = wsl()["ld_file"]
+    folders = [line for line in file["text"].splitlines() if not line.startswith("#")]
+    own = [folder for folder in layout.ld_directories if "i386" in folder]
+    rest = [folder for folder in layout.ld_directories if folder not in own]
+    return replace(layout, modules="", ld_files={**layout.ld_files, file["path"]: file["text"]},
+                   ld_directories=(*own, *folders, *rest))

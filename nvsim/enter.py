@@ -32,6 +32,8 @@ from nvsim import syscalls as sc
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
 KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim ctl xid`
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
+BINFMT = "proc/sys/fs/binfmt_misc"
+WSL = "/usr/lib/wsl/lib"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -75,6 +77,8 @@ def _process_1(options: "dict[str, Any]", serving: bool) -> int:
         Layers(options["root"]).lay(options["cgroup"], options["lowlevel"])
     except OSError as e:
         return _failed(options, f"cannot lay the host over this machine: {e.strerror}: {e.filename}")
+    if os.path.isdir(options["root"] + WSL):  # WSL's own start-up puts it there
+        os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{WSL}"
     if serving:
         print("ready", flush=True)
         return _serve()
@@ -276,6 +280,13 @@ class Layers:
             sc.mount("nvsim", "/proc/driver", "tmpfs", options="mode=555")
             self._bind_tree(f"{self.root}/proc/driver", "/proc/driver", readonly=True)
         self._merged("/proc/devices", _devices(real_devices, _text(f"{self.root}/proc/devices")))
+        if os.path.exists(f"{self.root}/proc/version"):
+            self._merged("/proc/version", _text(f"{self.root}/proc/version"))
+        if os.path.exists(f"{self.root}/proc/misc"):
+            self._merged("/proc/misc", _misc(_text("/proc/misc"), _text(f"{self.root}/proc/misc")))
+        if os.path.isdir(f"{self.root}/{BINFMT}") and os.path.isdir(f"/{BINFMT}"):
+            sc.mount("nvsim", f"/{BINFMT}", "tmpfs", options="mode=555")
+            self._bind_tree(f"{self.root}/{BINFMT}", f"/{BINFMT}", readonly=True)
         modules = _text(f"{self.root}/proc/modules")
         self._merged("/proc/modules", modules + "".join(
             line for line in real_modules.splitlines(keepends=True) if not line.startswith("nvidia")))
@@ -365,6 +376,12 @@ def _devices(real: str, built: str) -> str:
     title, rest = lines[:1], lines[1:]
     rest = sorted([*rest, *ours], key=lambda line: int(line.split()[0]) if line.split() else 0)
     return "\n".join([*title, *rest]) + "\n\n" + block + tail
+
+
+def _misc(real: str, built: str) -> str:
+    """/proc/misc of the real kernel with the lines of the built host whose minors are free."""
+    taken = {line.split()[0] for line in real.splitlines() if line.split()}
+    return "".join(line + "\n" for line in built.splitlines() if line.split()[0] not in taken) + real
 
 
 def _mounts_below(target: str) -> list[str]:

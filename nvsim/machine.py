@@ -20,6 +20,7 @@ Cgroup = Literal["host", "v1", "v2"]
 NEEDS = "entering a host needs CAP_SYS_ADMIN, or a kernel that lets ordinary users make namespaces"
 HERE = os.path.dirname(os.path.realpath(__file__))
 LOW_LEVEL = ("runc", "crun")
+WSL = "/usr/lib/wsl/lib"  # on PATH where it is
 
 
 def _options(root: str, cgroup: Cgroup, argv: Sequence[str], cwd: str) -> str:
@@ -72,7 +73,7 @@ def execute_in_place(root: str, libdir: str, argv: Sequence[str]) -> int:
 def in_place(root: str, libraries: str) -> dict[str, str]:
     """This process's environment, with the programs of a built host first on PATH and the folders of its driver
     libraries first on LD_LIBRARY_PATH: for programs that use the host without entering it."""
-    folders = [root + folder for folder in ("/usr/bin", "/usr/sbin") if os.path.isdir(root + folder)]
+    folders = [root + folder for folder in ("/usr/bin", "/usr/sbin", WSL) if os.path.isdir(root + folder)]
     before = os.environ.get("LD_LIBRARY_PATH", "")
     return {**os.environ, "PATH": os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)]),
             "LD_LIBRARY_PATH": os.pathsep.join(filter(None, (libraries, before)))}
@@ -126,7 +127,8 @@ class Machine:
             raise NvsimError("the machine is not running", source=self.root)
         nsenter = shutil.which("nsenter") or "/usr/bin/nsenter"
         user = ["-U", "--preserve-credentials"] if os.geteuid() else []
-        inside = ["/bin/sh", "-c", 'cd -- "$0" && exec "$@"', cwd or os.getcwd(), *argv]
+        path = f'PATH="$PATH:{WSL}"; ' if os.path.isdir(self.root + WSL) else ""
+        inside = ["/bin/sh", "-c", f'{path}cd -- "$0" && exec "$@"', cwd or os.getcwd(), *argv]
         return [nsenter, "-t", str(self.pid), *user, "-m", "-p", "--", *inside]
 
     def popen(self, argv: Sequence[str], *, cwd: str | None = None, **options: Any) -> "subprocess.Popen[str]":

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from posixpath import basename, dirname
 
-from nvsim import ldcache, plan_dev, plan_driver, plan_proc, plan_sys
+from nvsim import ldcache, plan_dev, plan_driver, plan_proc, plan_sys, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.ops import Dir, File, Op, Symlink
 from nvsim.plan_host import Host, host
@@ -37,11 +37,13 @@ def plan(profile: Profile) -> tuple[Op, ...]:
 
 def _system(made: Host) -> list[Op]:
     """What lies below the driver root: the driver's own distribution."""
-    return [*plan_driver.base(made), *plan_driver.files(made)]
+    return [*plan_driver.base(made), *(plan_wsl if made.profile.wsl else plan_driver).files(made)]
 
 
 def _machine(made: Host) -> list[Op]:
     """What lies below / wherever the driver's files are."""
+    if made.profile.wsl:
+        return [*plan_wsl.machine(made), *plan_proc.files(made)]
     ops = [*plan_driver.sockets(made), *plan_dev.nodes(made), *plan_proc.files(made), *plan_sys.files(made)]
     if made.profile.driver_root == "/":
         return ops

@@ -35,6 +35,7 @@ class Host:
     layout: catalogue.Layout
     driver: catalogue.Release | None
     kernel: catalogue.Release | None
+    windows: str  # version of Windows' driver on a WSL 2 machine, which has no kernel modules
     parts: frozenset[str]
     gpus: tuple[Gpu, ...]
     nvswitches: tuple[str, ...]  # bus ids
@@ -49,8 +50,9 @@ class Host:
 def host(profile: Profile) -> Host:
     """The host that a profile describes.  Raises NvsimError for values that do not fit a GPU's record."""
     layout = catalogue.layout(profile.layout)
+    layout = catalogue.under_wsl(layout) if profile.wsl else layout
     driver = catalogue.release(profile.driver) if profile.driver else None
-    kernel = catalogue.release(profile.kernel_driver) if profile.kernel_driver else None
+    kernel = catalogue.release(profile.kernel_driver) if profile.kernel_driver and not profile.wsl else None
     first = models.model(profile.gpus[0].model) if profile.gpus else {}
     switches = tuple(first.get("nvswitch_bus_ids", ())) if profile.nvswitches else ()
     parts = {"persistenced": profile.persistenced, "fabricmanager": profile.fabricmanager, "nvswitch": bool(switches)}
@@ -58,6 +60,7 @@ def host(profile: Profile) -> Host:
     taken = {gpu.bus_id for gpu in profile.gpus}
     free = (f"0000:{bus:02x}:00.0" for bus in range(2, 0x7F) if f"0000:{bus:02x}:00.0" not in taken | set(switches))
     return Host(profile=profile, layout=layout, driver=driver, kernel=kernel,
+                windows=profile.kernel_driver if profile.wsl else "",
                 parts=frozenset(layout.parts) | {name for name, there in parts.items() if there and driver},
                 gpus=_linked(profile, [_gpu(profile, i, branch) for i in range(len(profile.gpus))]),
                 nvswitches=switches,

@@ -10,7 +10,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalogue, document, models, profile_fabric, profile_mig
+from nvsim import catalogue, document, models, profile_fabric, profile_mig, profile_wsl
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
 from nvsim.profile_fabric import Bridge, Fabric
@@ -75,6 +75,7 @@ class Profile:
     nvlinks: tuple[Bridge, ...] = ()  # GPUs that are linked to each other directly
     fabric: Fabric = Fabric()
     virtualization: str = "none"  # a word of VIRTUALIZATION
+    wsl: tuple[profile_wsl.Store, ...] = ()  # the driver stores of a WSL 2 machine; `kernel_driver` is Windows' driver
     other_cards: int = 0  # DRM cards of other adapters, such as a BMC, numbered before NVIDIA's
     numa_nodes: int = 1
     cpus: int = 64
@@ -87,7 +88,7 @@ class Profile:
 
 
 KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
-        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
+        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl", "other_cards",
         "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders")
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
@@ -177,6 +178,7 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         nvlinks=profile_fabric.bridges(keys, () if "gpus" in keys else base.nvlinks, len(gpus)),
         fabric=profile_fabric.fabric(keys, base.fabric),
         virtualization=keys.choice("virtualization", tuple(VIRTUALIZATION), base.virtualization),
+        wsl=profile_wsl.stores(keys, base.wsl, base.name),
         other_cards=keys.integer("other_cards", base.other_cards, 0, 16),
         numa_nodes=keys.integer("numa_nodes", base.numa_nodes, 1, 64), cpus=keys.integer("cpus", base.cpus, 1, 1024),
         threads=keys.integer("threads", base.threads, 1, 8),
@@ -202,6 +204,9 @@ def _placeholders(word: str) -> Placeholders:
 def _checked(profile: Profile, keys: Keys) -> Profile:
     """The profile, if its parts fit together."""
     catalogue.layout(profile.layout, keys.where("layout"))
+    if profile.wsl:
+        profile_wsl.check(profile.wsl, driver=profile.driver, driver_root=profile.driver_root, gpus=len(profile.gpus),
+                          mig=any(gpu.mig is not None for gpu in profile.gpus), source=keys.where("wsl"))
     if profile.numa_nodes * profile.threads > profile.cpus:
         threads = f" of {profile.threads} threads" if profile.threads > 1 else ""
         raise NvsimError(f"{profile.numa_nodes} NUMA nodes{threads} for {profile.cpus} CPUs",

@@ -304,6 +304,11 @@ struct nvsim_header {
     char dev_root[1024]; /* folder that holds dev/; / on a machine that has been entered */
     uint32_t driver_branch; /* first number of the driver's version, e.g. 550 */
     uint32_t driver_release; /* second number of the driver's version, e.g. 54 */
+    char windows_version[32]; /* WSL 2: version of the Windows driver that this library came with; else empty */
+    uint32_t adapter_count; /* WSL 2: adapters that libdxcore.so lists */
+    uint32_t adapter_wddm[16]; /* WDDM version of each, 2700 is 2.7 */
+    uint64_t adapter_luid[16]; /* locally unique id of each */
+    char adapter_store[16][192]; /* path of the driver store of each */
 } __attribute__((aligned(8)));
 
 /* A GPU, twice: copies[generation & 1] counts. */

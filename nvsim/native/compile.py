@@ -64,6 +64,8 @@ TARGETS = (
     *(_cuda(variant) for variant in reversed(branches.CUDA_VARIANTS)),
     Target(name="libnvidia-sandboxutils.so", sources=("sandboxutils.c",), triple=GLIBC,
            flags=(*LIBRARY, "-Wl,-soname,libnvidia-sandboxutils.so.1", "-lpthread", "-ldl")),
+    Target(name="libdxcore.so", sources=("dxcore.c", "board/section.c", "board/host.c"), triple=GLIBC,
+           flags=(*LIBRARY, "-Wl,-soname,libdxcore.so")),
     Target(name="nvidia-smi", sources=("smi/*.c",), triple=GLIBC, flags=("-ldl", "-s")),
     Target(name="nvsim-probe", sources=("probe/*.c",), triple="linux-musl", flags=("-static", "-s")),
     Target(name="nvsim-probe-dl", sources=("probe_dl.c", "probe_cuda.c", "probe/json.c"), triple=GLIBC,

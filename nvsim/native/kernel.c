@@ -2,7 +2,7 @@
  *
  * A prestart hook: the container's state comes on stdin, its rootfs is mounted but not yet pivoted into, so both the
  * machine's /proc and the container's lie in the container's mount namespace.  Binds /proc/driver, /proc/devices,
- * /proc/modules and the folders of /sys that the machine replaced.  A container without a procfs or sysfs of its own
+ * /proc/modules, /proc/misc, /proc/version and the folders of /sys, as far as the machine replaced them.  A container without a procfs or sysfs of its own
  * is left alone. */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-static const char *const proc_entries[] = { "driver", "devices", "modules" };
+static const char *const proc_entries[] = { "driver", "devices", "modules", "misc", "version" };
 static const char *const sys_entries[] = { "module", "devices", "bus", "class" };
 
 /* The number behind the first top-level-looking "pid" key of the state, or 0. */

@@ -83,13 +83,13 @@ def test_the_catalogue_says_what_a_gpu_supports(on, name):
 @pytest.mark.parametrize("name", PROFILES)
 def test_nvitop_shows_every_gpu(on, name):
     wanted, shown = profile.load(name), on(name, "-m", "nvitop", "--once", "--ascii")
-    assert f"Driver Version: {wanted.driver}" in shown
+    assert f"Driver Version: {wanted.kernel_driver}" in shown
     assert len(re.findall(r"^\|\s+\d+ .*[0-9A-F]{8}:", shown, re.M)) == len(wanted.gpus), shown
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_gpustat_reads_every_gpu(on, name):
     wanted, read = profile.load(name), json.loads(on(name, "-m", "gpustat", "--json"))
-    assert read["driver_version"] == wanted.driver
+    assert read["driver_version"] == wanted.kernel_driver
     assert [gpu["uuid"] for gpu in read["gpus"]] == [gpu.uuid for gpu in wanted.gpus]
     assert [gpu["index"] for gpu in read["gpus"]] == list(range(len(wanted.gpus)))

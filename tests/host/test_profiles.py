@@ -14,7 +14,7 @@ from nvsim.machine import Machine
 from toolkit.launchers import install
 
 pytestmark = pytest.mark.host
-WITH_DRIVER = [name for name in profile.names() if profile.load(name).kernel_driver]
+WITH_DRIVER = [name for name in profile.names() if profile.load(name).kernel_driver and not profile.load(name).wsl]
 
 # What an NVML program sees, printed by nvidia-ml-py in a process of its own.
 CLIENT = """

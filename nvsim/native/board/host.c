@@ -48,7 +48,7 @@ enum nvsim_driver nvsim_driver(void)
     const struct nvsim_header *header = &nvsim_board.header;
     if (!LOAD(header->driver_loaded))
         return NVSIM_DRIVER_ABSENT;
-    switch (nvsim_node("nvidiactl", -1)) {
+    switch (nvsim_node(is_wsl() ? "dxg" : "nvidiactl", -1)) {
     case 0:
         break;
     case EPERM:
@@ -58,6 +58,10 @@ enum nvsim_driver nvsim_driver(void)
     default:
         return NVSIM_DRIVER_ABSENT;
     }
+    if (is_wsl())
+        return strncmp(header->kernel_version, header->windows_version, sizeof header->windows_version)
+                   ? NVSIM_DRIVER_BLOCKED
+                   : NVSIM_DRIVER_ANSWERS;
     if (strncmp(header->kernel_version, header->driver_version, sizeof header->driver_version))
         return NVSIM_DRIVER_MISMATCH;
     return NVSIM_DRIVER_ANSWERS;
@@ -75,7 +79,7 @@ unsigned nvsim_find_gpus(uint8_t places[NVSIM_BOARD_CAPACITY])
     for (unsigned place = 0; place < present && place < NVSIM_BOARD_CAPACITY; place++) {
         unsigned slot = count;
         const struct nvsim_gpu *gpu = copy_of(&nvsim_board.slots[place]);
-        if (LOAD(gpu->draining) || LOAD(gpu->removed) || nvsim_node("nvidia", (int)gpu->minor))
+        if (LOAD(gpu->draining) || LOAD(gpu->removed) || (!is_wsl() && nvsim_node("nvidia", (int)gpu->minor)))
             continue;
         for (; slot && pci_order(places[slot - 1]) > pci_order(place); slot--)
             places[slot] = places[slot - 1];

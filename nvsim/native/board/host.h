@@ -10,6 +10,7 @@ enum nvsim_driver {
     NVSIM_DRIVER_ABSENT,    /* no kernel modules, or no /dev/nvidiactl */
     NVSIM_DRIVER_DENIED,    /* the device cgroup denies /dev/nvidiactl */
     NVSIM_DRIVER_FORBIDDEN, /* the mode of /dev/nvidiactl does */
+    NVSIM_DRIVER_BLOCKED,   /* WSL 2: Windows has loaded another driver than the one that this library came with */
     NVSIM_DRIVER_MISMATCH,  /* this library and the kernel modules are of different versions */
 };
 
@@ -22,7 +23,7 @@ int nvsim_administrator(void) __attribute__((visibility("hidden")));
 /* 0 if /dev/NAME (with a number at its end unless `minor` is negative) is there and may be opened, else the errno. */
 int nvsim_node(const char *name, int minor) __attribute__((visibility("hidden")));
 
-/* Fills `places` with the GPUs that are in service and whose node may be opened, in PCI bus order, by their place on
+/* Fills `places` with the GPUs that are in service and whose node may be opened (under WSL 2 all), in PCI bus order, by their place on
  * the board; how many. */
 unsigned nvsim_find_gpus(uint8_t places[NVSIM_BOARD_CAPACITY]) __attribute__((visibility("hidden")));
 

@@ -18,6 +18,12 @@ static inline unsigned driver_branch(void)
     return LOAD(nvsim_board.header.driver_branch);
 }
 
+/* Whether the machine is a WSL 2 one: its GPUs are those of Windows, and /dev/dxg leads to them. */
+static inline int is_wsl(void)
+{
+    return LOAD(nvsim_board.header.windows_version[0]) != 0;
+}
+
 /* The copy of a GPU that counts now.  What can change of it is for READING below. */
 static inline const struct nvsim_gpu *copy_of(const struct nvsim_slot *slot)
 {

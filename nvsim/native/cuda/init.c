@@ -45,12 +45,14 @@ static CUresult driver(void)
     switch (nvsim_driver()) {
     case NVSIM_DRIVER_ANSWERS:
         break;
+    case NVSIM_DRIVER_BLOCKED:
+        return CUDA_ERROR_OPERATING_SYSTEM;
     case NVSIM_DRIVER_MISMATCH:
         return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
     default:
         return CUDA_ERROR_NO_DEVICE;
     }
-    return nvsim_node("nvidia-uvm", -1) ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS;
+    return !is_wsl() && nvsim_node("nvidia-uvm", -1) ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS;
 }
 
 /* Until the fabric manager has joined the GPUs to the NVLink fabric there is no CUDA on them. */

@@ -7,7 +7,16 @@ GET_TEXT(nvmlDeviceGetSerial, serial)
 GET_TEXT(nvmlDeviceGetVbiosVersion, vbios)
 GET_TEXT(nvmlDeviceGetBoardPartNumber, board_part_number)
 GET_TEXT(nvmlDeviceGetInforomImageVersion, inforom_image)
-GET_U32(nvmlDeviceGetMinorNumber, unsigned int, minor)
+
+/* Under WSL 2 no GPU has a node of its own. */
+nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minorNumber)
+{
+    GPU_OR_RETURN(gpu, device, minorNumber != NULL);
+    if (is_wsl())
+        return NVML_ERROR_NOT_SUPPORTED;
+    *minorNumber = LOAD(gpu->minor);
+    return NVML_SUCCESS;
+}
 GET_U32(nvmlDeviceGetBrand, nvmlBrandType_t, brand)
 GET_U32(nvmlDeviceGetArchitecture, nvmlDeviceArchitecture_t, architecture)
 GET_U32(nvmlDeviceGetBoardId, unsigned int, board_id)

@@ -24,6 +24,8 @@ static nvmlReturn_t driver(void)
         return NVML_ERROR_UNKNOWN;
     case NVSIM_DRIVER_FORBIDDEN:
         return NVML_ERROR_NO_PERMISSION;
+    case NVSIM_DRIVER_BLOCKED: /* "GPU access blocked by the operating system" */
+        return NVML_ERROR_OPERATING_SYSTEM;
     case NVSIM_DRIVER_MISMATCH:
         return NVML_ERROR_LIB_RM_VERSION_MISMATCH;
     default:

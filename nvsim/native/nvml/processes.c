@@ -39,7 +39,8 @@ static int runs_on(const struct nvsim_gpu *gpu, unsigned slot, unsigned i)
                                 LOAD(gpu->process_compute_instance[i]) == LOAD(gpu->ci_id[slot]));
 }
 
-/* Too few places: 7, and `count` says how many there should be.  A GPU lists those of its MIG devices too. */
+/* Too few places: 7, and `count` says how many there should be.  A GPU lists those of its MIG devices too.  WSL 2
+ * does not see the processes of Windows: its lists are empty. */
 nvmlReturn_t list_processes(nvmlDevice_t device, uint32_t kinds, unsigned *count, void *entries, process_writer *write)
 {
     ANY_DEVICE_OR_RETURN(gpu, place, device, count != NULL);
@@ -47,7 +48,7 @@ nvmlReturn_t list_processes(nvmlDevice_t device, uint32_t kinds, unsigned *count
     READING(gpu) {
         found = 0;
         for (unsigned i = 0; i < PROCESSES; i++) {
-            if (!LOAD(gpu->process_pid[i]) || !(LOAD(gpu->process_kind[i]) & kinds) || !runs_on(gpu, place.slot, i))
+            if (is_wsl() || !LOAD(gpu->process_pid[i]) || !(LOAD(gpu->process_kind[i]) & kinds) || !runs_on(gpu, place.slot, i))
                 continue;
             if (found < room)
                 write(entries, found, gpu, i);

@@ -6,11 +6,13 @@ static nvmlReturn_t header_text(const char *text, size_t size, char *buffer, uns
     return buffer ? answer_text(text, size, buffer, length) : NVML_ERROR_INVALID_ARGUMENT;
 }
 
+/* Under WSL 2 that of Windows' driver. */
 nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned int length)
 {
     const struct nvsim_header *header = &nvsim_board.header;
+    const char *found = is_wsl() ? header->windows_version : header->driver_version;
     return initialised() ? NVML_ERROR_UNINITIALIZED
-                         : header_text(header->driver_version, sizeof header->driver_version, version, length);
+                         : header_text(found, sizeof header->driver_version, version, length);
 }
 
 /* Works without initialisation since 535. */

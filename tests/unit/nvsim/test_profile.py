@@ -101,7 +101,7 @@ def test_every_key_reaches_the_profile() -> None:
     read = profile.parse(path.read_bytes(), str(path))
     untouched = {name for name in profile.Profile.__slots__
                  if getattr(read, name) == getattr(profile.Profile(name="everything"), name)}
-    assert untouched <= {"name", "layout", "persistenced", "fabricmanager", "nvswitches"}
+    assert untouched <= {"name", "layout", "persistenced", "fabricmanager", "nvswitches", "wsl"}
     assert read.driver_root == "/run/nvidia/driver"
 
 
