@@ -140,8 +140,9 @@ class Layout:
 
     def loader_knows(self, folder: str) -> bool:
         """Whether the loader finds the libraries of a folder without being told where they are."""
-        return bool(self.ld_cache) and self.path(folder) in [ldcache.resolve(of, self.links) for of
-                                                             in self.ld_directories()]
+        known = {ldcache.resolve(of, self.links) for of in self.ld_directories()} if self.ld_cache else set[str]()
+        exposed = {self.path(of.to) for of in self.exposed if self.path(of.source) == self.path(folder)}
+        return not known.isdisjoint({self.path(folder)} | exposed)
 
     def _ld_conf(self, path: str) -> list[str]:
         found = list[str]()

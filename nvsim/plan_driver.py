@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterable
-from posixpath import dirname, join, normpath
+from posixpath import basename, dirname, join, normpath
 
 from nvsim import catalogue, ldcache
 from nvsim.board import Board
@@ -66,7 +66,8 @@ def _with_exposed(host: Host, ops: list[Op]) -> list[Op]:
     links = list[Op]()
     for exposed in host.layout.exposed:
         source, to = (host.layout.path(path, host.driver.version) for path in (exposed.source, exposed.to))
-        for name in (op.path.removeprefix(f"{source}/") for op in ops if op.path.rpartition("/")[0] == source):
+        there = [op.path for op in [*ops, *links] if dirname(op.path) == source]
+        for name in map(basename, there):
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in exposed.names):
                 via = exposed.via.replace("<name>", name)
                 links += [Symlink(path=f"{to}/{name}", target=via or f"{source}/{name}"),

@@ -44,10 +44,16 @@ def libdirs(wanted: Profile) -> dict[str, str]:
     return found | ({"i386": layout.path("<libdir32>", wanted.driver)} if layout.dirs["libdir32"] else {})
 
 
+def bindir(machine: Machine, wanted: Profile) -> str:
+    """The folder of nvidia-smi on PATH: where the distribution has it, unless a link leads there."""
+    in_place = os.path.lexists(f"{machine.root}/usr/bin/nvidia-smi")
+    return "/usr/bin" if in_place else catalogue.layout(wanted.layout).path("<bindir>", wanted.driver)
+
+
 def out(machine: Machine, wanted: Profile, *argv: str) -> str:
     """What a program prints; where the distribution's loader does not know the libraries, it is told where they are."""
     layout = catalogue.layout(wanted.layout)
-    env = {**os.environ, "PATH": f"{layout.path('<bindir>', wanted.driver)}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{os.environ['PATH']}:{bindir(machine, wanted)}"}
     if layout.loader_knows("<libdir>"):
         env.pop("LD_LIBRARY_PATH", None)
     else:
@@ -94,4 +100,4 @@ def test_everyone_finds_the_driver_where_the_distribution_has_it(wanted: Profile
     spec = json.loads(out(machine, wanted, f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json"))
     mounts = {mount["hostPath"] for mount in spec["containerEdits"]["mounts"]}
     assert {f"{libraries['x86_64']}/libcuda.so.{version}", f"{libraries['x86_64']}/libnvidia-ml.so.{version}"} <= mounts
-    assert f"{catalogue.layout(wanted.layout).path('<bindir>', version)}/nvidia-smi" in mounts
+    assert f"{bindir(machine, wanted)}/nvidia-smi" in mounts
