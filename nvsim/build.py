@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from nvsim import board, capabilities, elf, ops, plan_wsl
+from nvsim import board, capabilities, catalogue, elf, ops, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.native.compile import artifact
 from nvsim.plan import plan
@@ -57,8 +57,8 @@ class Machine:
     """What machine.json says.  Paths are those of the emulated host.
 
     `links` are those below /dev, with their targets; `boards` the libraries that carry the board, NVML's first;
-    `placeholders` the nodes for which an empty file stands, because none could be made; `modules` the
-    driver's kernel modules."""
+    `ld_directories` the folders that the host's ldconfig reads; `placeholders` the nodes for which an empty file
+    stands, because none could be made; `modules` the driver's kernel modules."""
 
     format: int
     profile: str
@@ -72,6 +72,7 @@ class Machine:
     devices: tuple[Device, ...]
     links: tuple[tuple[str, str], ...]
     boards: tuple[str, ...]
+    ld_directories: tuple[str, ...]
     placeholders: tuple[str, ...]
     modules: tuple[str, ...]
 
@@ -106,7 +107,8 @@ def describe(root: str) -> Machine:
         return Machine(**{**found, "gpus": tuple(Gpu(**gpu) for gpu in found["gpus"]),
                           "devices": tuple(Device(**device) for device in found["devices"]),
                           "links": tuple((link, target) for link, target in found["links"]),
-                          **{key: tuple(found[key]) for key in ("boards", "placeholders", "modules")}})
+                          **{key: tuple(found[key])
+                             for key in ("boards", "ld_directories", "placeholders", "modules")}})
     except OSError as e:
         raise NvsimError(f"this is not a built host: {e.strerror}", source=path,
                          hint="build one: nvsim build PROFILE DIR") from e
@@ -140,6 +142,7 @@ def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[
         kernel_driver=profile.kernel_driver,
         cuda=libraries[0].board.cuda_version if profile.driver and libraries else "",
         driver_root=profile.driver_root, boards=tuple(library.path for library in libraries),
+        ld_directories=catalogue.layout(profile.layout).ld_directories(),
         gpus=tuple(Gpu(index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id, model=gpu.model,
                        name=records[gpu.bus_id].name if gpu.bus_id in records else "", board_index=gpu.index,
                        mig=gpu.bus_id in records and records[gpu.bus_id].mig_mode is not None)

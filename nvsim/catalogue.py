@@ -1,7 +1,9 @@
 """The catalogue: facts about drivers, kernel modules and distributions, from the YAML files in nvsim/catalog."""
 
 import difflib
+import fnmatch
 import functools
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from nvsim import ldcache
 from nvsim.errors import NvsimError
 
 HERE = Path(__file__).resolve().parent / "catalog"
@@ -69,6 +72,18 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """Names in the folder `source` that are links in the folder `to` too, by way of `via` (empty: straight).
+
+    `names` are patterns; `<name>` in `via` is the file's."""
+
+    source: str
+    to: str
+    names: tuple[str, ...]
+    via: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """A distribution: see the head of layouts.yaml."""
 
@@ -76,13 +91,19 @@ class Layout:
     about: str
     arch: Arch
     parts: tuple[str, ...]
-    dirs: Mapping[str, str]
+    dirs: Mapping[str, str | None]
+    placed: Mapping[str, str]
+    exposed: tuple[Exposed, ...]
+    dev_links: tuple[str, ...]
+    plain: tuple[str, ...]
     egl_platforms: Mapping[str, str]
     links: Mapping[str, str]
-    ld_directories: tuple[str, ...]
+    ld_cache: str
+    ld_builtin: tuple[str, ...]
     ld_files: Mapping[str, str]
     ld_generator: str
     ld_osversion: bool
+    ld_compat: bool
     groups: Mapping[str, int]
     kernel: str
     compiler: str
@@ -91,12 +112,49 @@ class Layout:
     block_majors: Mapping[int, str] = field(repr=False)
 
     def path(self, path: str, version: str = "") -> str:
-        """A path of the catalogue with its role and <V> replaced: "<libdir>/gbm" → "/usr/lib/x86_64-linux-gnu/gbm"."""
+        """A path of the catalogue with its role and <V> replaced: "<libdir>/gbm" → "/usr/lib/x86_64-linux-gnu/gbm".
+
+        Empty if the distribution has nothing in that role."""
         while found := re.match(r"<(\w+)>", path):
             if found[1] not in self.dirs:
                 break
-            path = self.dirs[found[1]] + path[found.end():]
-        return path.replace("<V>", version)
+            folder = self.dirs[found[1]]
+            if folder is None:
+                return ""
+            path = folder + path[found.end():]
+        return path.replace("<V>", version).replace("<arch>", self.arch)
+
+    def folder(self, file: str, role: str, version: str) -> str:
+        """The folder of a library or program: that of its role, unless `placed` says otherwise; empty for none."""
+        place = next((place for pattern, place in self.placed.items() if fnmatch.fnmatchcase(file, pattern)), role)
+        return self.path(f"<{place}>", version)
+
+    def for_32_bit(self) -> "Layout":
+        """The layout of the 32-bit libraries."""
+        return replace(self, dirs={**self.dirs, **{role.removesuffix("32"): folder for role, folder in self.dirs.items()
+                                                   if role.endswith("32")}})
+
+    def ld_directories(self) -> tuple[str, ...]:
+        """The folders in the order in which ldconfig reads them: those of ld.so.conf, then its own."""
+        return (*self._ld_conf("/etc/ld.so.conf"), *self.ld_builtin)
+
+    def loader_knows(self, folder: str) -> bool:
+        """Whether the loader finds the libraries of a folder without being told where they are."""
+        known = {ldcache.resolve(of, self.links) for of in self.ld_directories()} if self.ld_cache else set[str]()
+        exposed = {self.path(of.to) for of in self.exposed if self.path(of.source) == self.path(folder)}
+        return not known.isdisjoint({self.path(folder)} | exposed)
+
+    def _ld_conf(self, path: str) -> list[str]:
+        found = list[str]()
+        for line in self.ld_files.get(path, "").splitlines():
+            line = line.partition("#")[0].strip()
+            if line.startswith("include "):
+                pattern = posixpath.join("/etc", line.split()[1])
+                for file in sorted(fnmatch.filter(self.ld_files, pattern)):
+                    found += self._ld_conf(file)
+            elif line:
+                found.append(line)
+        return found
 
 
 @functools.cache
@@ -142,14 +200,28 @@ def layout(name: str, source: str = "layout") -> Layout:
         near = difflib.get_close_matches(name, layouts, n=1, cutoff=0.4)
         raise NvsimError(f"unknown layout {name[:60]!r}", source=source,
                          hint=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(layouts)}")
-    facts = layouts[name]
+    facts = _merged(layouts, name)
     ld = facts["ldconfig"]
     return Layout(name=name, about=facts["about"], arch=facts["arch"], parts=tuple(facts["parts"]), dirs=facts["dirs"],
-                  egl_platforms=facts["egl_platforms"], links=facts["links"], ld_directories=tuple(ld["directories"]),
-                  ld_files=ld["files"], ld_generator=ld["generator"], ld_osversion=ld["osversion"],
+                  placed={pattern: role for role, patterns in facts.get("placed", {}).items() for pattern in patterns},
+                  exposed=tuple(Exposed(source=e["from"], to=e["to"], names=tuple(e["names"]), via=e.get("via", ""))
+                                for e in facts.get("exposed", ())),
+                  dev_links=tuple(facts.get("dev_links", ["*"])), plain=tuple(facts.get("plain", ())),
+                  egl_platforms=facts["egl_platforms"], links=facts["links"], ld_cache=ld["cache"] or "",
+                  ld_builtin=tuple(ld["builtin"]), ld_files=ld["files"], ld_generator=ld["generator"],
+                  ld_osversion=ld["osversion"], ld_compat=ld["compat"],
                   groups=facts["groups"], kernel=facts["kernel"], compiler=facts["compiler"], modules=facts["modules"],
                   character_majors={m: tuple(names) for m, names in facts["character_majors"].items()},
                   block_majors=facts["block_majors"])
+
+
+def _merged(layouts: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The facts of a layout with those of the one that it is like; `dirs` and `ldconfig` key by key."""
+    facts: dict[str, Any] = dict(layouts[name])
+    if "like" not in facts:
+        return facts
+    base = _merged(layouts, facts.pop("like"))
+    return {**base, **facts, **{key: {**base[key], **facts.get(key, {})} for key in ("dirs", "ldconfig")}}
 
 
 @functools.cache
@@ -191,9 +263,9 @@ def files(branch: int, parts: frozenset[str], arch: Arch) -> tuple[tuple[str, st
                  if facts.get("arch", arch) == arch)
 
 
-def links(branch: int) -> tuple[tuple[str, str], ...]:
+def links(branch: int, parts: frozenset[str]) -> tuple[tuple[str, str], ...]:
     """Links of a branch that are no library names: path and target, with roles and <V> in them."""
-    return tuple((facts["path"], facts["target"]) for facts in _chosen("links", branch, frozenset()))
+    return tuple((facts["path"], facts["target"]) for facts in _chosen("links", branch, parts))
 
 
 def egl_platforms(branch: int) -> tuple[tuple[str, str, str], ...]:

@@ -317,14 +317,18 @@ class Layers:
         sc.mount(wrapper, path, flags=sc.BIND)
 
     def _ldconfig(self) -> None:
-        """The loader's cache of both hosts together, written by this machine's own ldconfig."""
+        """The loader's cache of both hosts together, written by this machine's own ldconfig, which is told the folders
+        that the host's one reads without being told."""
         tool = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
         if tool and os.path.exists(f"{self.root}/etc/ld.so.cache"):
+            folders = f"{self.scratch}/ld.so.conf"
+            with open(folders, "w") as f:
+                f.write("\n".join(["include /etc/ld.so.conf", *self.host["ld_directories"], ""]))
             child = os.fork()
             if child == 0:
                 quiet = os.open("/dev/null", os.O_RDWR)
                 os.dup2(quiet, 2)
-                os.execv(tool, ["ldconfig", "-X"])
+                os.execv(tool, ["ldconfig", "-X", "-f", folders])
             os.waitpid(child, 0)
 
 

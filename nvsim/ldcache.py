@@ -1,7 +1,8 @@
 """Which libraries `ldconfig` would index below a root, and the bytes of the ld.so.cache that it would write.
 
-Only the new format ("glibc-ld.so.cache1.1" alone), which ldconfig writes by default since glibc 2.32.  Facts: glibc's
-documentation of ldconfig(8), and runs of ldconfig 2.36 over trees made for the purpose; the host tests repeat them.
+The format is the new one ("glibc-ld.so.cache1.1" alone), which ldconfig writes by default since glibc 2.32, or the one
+before, in which a table of the old format precedes it.  Facts: glibc's documentation of ldconfig(8), and runs of
+ldconfig 2.36 over trees made for the purpose; the host tests repeat them.
 """
 
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from posixpath import basename, normpath
 
 _MAGIC = b"glibc-ld.so.cache1.1"
+_OLD_MAGIC = b"ld.so-1.7.0"
 _LITTLE_ENDIAN = 2
 _EXTENSION_MAGIC = 0xEAA42174
 _GENERATOR = 0  # tag of the extension that names the program which wrote the file
@@ -98,19 +100,31 @@ def resolve(path: str, links: Mapping[str, str]) -> str:
     return ""
 
 
-def cache(entries: Iterable[Entry], *, generator: str = "") -> bytes:
-    """The file.  `generator` is the text that names the ldconfig which wrote it (glibc 2.33 and later; else empty)."""
+def cache(entries: Iterable[Entry], *, generator: str = "", compat: bool = False) -> bytes:
+    """The file.  `generator` is the text that names the ldconfig which wrote it (glibc 2.33 and later; else empty);
+    `compat`: with the table of the old format first (glibc before 2.32)."""
     ordered = sorted(entries, key=_order, reverse=True)
     # Entries that compare equal keep the order of the directories: sort is stable under `reverse`.
     strings, places = _strings({text for entry in ordered for text in (entry.key, entry.path)})
     start = 48 + 24 * len(ordered)
     records = b"".join(struct.pack("<iIIIQ", entry.flags, start + places[entry.key], start + places[entry.path],
                                    entry.osversion, entry.hwcap) for entry in ordered)
-    end = start + len(strings)
+    old = _old_table(ordered, start, places) if compat else b""
+    end = len(old) + start + len(strings)
     extension_at = end + -end % 4 if generator else 0
     header = struct.pack("<20sIIB3xI12x", _MAGIC, len(ordered), len(strings), _LITTLE_ENDIAN, extension_at)
     extension = bytes(extension_at - end) + _extension(extension_at, generator) if generator else b""
-    return header + records + strings + extension
+    return old + header + records + strings + extension
+
+
+def _old_table(ordered: list[Entry], start: int, places: Mapping[str, int]) -> bytes:
+    """The table of the old format.  Its names are those of the new one behind it, counted from the table's end.
+
+    The last of an odd number of entries is there twice, so that the new table begins at a multiple of 8."""
+    entries = [*ordered, *ordered[-1:]] if len(ordered) % 2 else ordered
+    table = b"".join(struct.pack("<iII", entry.flags, start + places[entry.key], start + places[entry.path])
+                     for entry in entries)
+    return struct.pack("<11sxI", _OLD_MAGIC, len(entries)) + table
 
 
 def _order(entry: Entry) -> tuple[tuple[tuple[int, int], ...], int, int, int]:

@@ -27,7 +27,7 @@ def plan(profile: Profile) -> tuple[Op, ...]:
         if isinstance(old, Dir):
             raise NvsimError(f"{path} is a folder", source=f"{source}: files")
         kept[place] = File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place)))
-    if profile.ldcache.state != "absent":
+    if profile.ldcache.state != "absent" and made.layout.ld_cache:
         root = profile.driver_root
         files = ops if profile.ldcache.state == "stale" else kept
         cached = plan_driver.cache(made, _inside(root, files.values()), profile.ldcache.lacks)
@@ -47,7 +47,7 @@ def _machine(made: Host) -> list[Op]:
     ops = [*plan_driver.sockets(made), *plan_dev.nodes(made), *plan_proc.files(made), *plan_sys.files(made)]
     if made.profile.driver_root == "/":
         return ops
-    return [*plan_driver.base(made), plan_driver.cache(made, []), *ops]
+    return [*plan_driver.base(made), *([plan_driver.cache(made, [])] if made.layout.ld_cache else []), *ops]
 
 
 def _join(root: str, path: str) -> str:

@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterable
+from posixpath import basename, dirname, join, normpath
 
 from nvsim import catalogue, ldcache
 from nvsim.board import Board
@@ -17,7 +18,7 @@ def base(host: Host) -> list[Op]:
     """What the distribution has without a driver: the links of a merged /usr, the loader's configuration."""
     links = [Symlink(path=path, target=target) for path, target in host.layout.links.items()]
     # A link to a folder needs the folder: /lib and /var/run are looked into.
-    folders = [Dir(path=f"/{link.target.strip('/')}") for link in links]
+    folders = [Dir(path=normpath(join(dirname(link.path), link.target))) for link in links]
     files = [File(path=path, data=text.encode()) for path, text in host.layout.ld_files.items()]
     return [*links, *folders, *files]
 
@@ -26,26 +27,52 @@ def files(host: Host) -> list[Op]:
     """Everything that the driver's packages install, by its place below the driver root."""
     if not host.driver:
         return []
-    ops = _libraries(host, host.layout.arch, "libdir")
-    if host.profile.compat32 and "libdir32" in host.layout.dirs:
-        ops += _libraries(host, "i386", "libdir32")
-    return [*ops, *_egl_platforms(host), *_programs(host), *_data(host)]
+    ops = _libraries(host, host.layout, host.layout.arch)
+    if host.profile.compat32 and host.layout.dirs.get("libdir32"):
+        ops += _libraries(host, host.layout.for_32_bit(), "i386")
+    return _with_exposed(host, [*ops, *_egl_platforms(host), *_programs(host), *_data(host)])
 
 
-def _libraries(host: Host, arch: str, libdir: str) -> list[Op]:
+def _libraries(host: Host, layout: catalogue.Layout, arch: str) -> list[Op]:
     assert host.driver
     version, ops = host.driver.version, list[Op]()
     for library in catalogue.libraries(version, arch, host.parts):
-        folder = host.layout.path(f"<{library.dir}>")
-        if arch == "i386":
-            folder = folder.replace(host.layout.path("<libdir>"), host.layout.path(f"<{libdir}>"))
-        path = f"{folder}/{library.file}"
-        ops.append(_compiled(host, library, path) if arch == host.layout.arch and library.artifact
+        folder = layout.folder(library.file, library.dir, version)
+        if not folder:
+            continue
+        file, links = _names(library, layout)
+        path = f"{folder}/{file}"
+        ops.append(_compiled(host, library, path) if arch == layout.arch and library.artifact
                    else Library(path=path, arch=arch, soname=library.soname, needed=library.needed,
                                 exports=library.exports, abi=library.abi))
         ops += [Symlink(path=f"{folder}/{link}", target=target)
-                for link, target in zip(library.links, (library.file, *library.links), strict=False)]
+                for link, target in zip(links, (file, *links), strict=False)]
     return ops
+
+
+def _names(library: catalogue.Library, layout: catalogue.Layout) -> tuple[str, tuple[str, ...]]:
+    """The names of the file and its links as the distribution packages them."""
+    last = library.links[-1] if library.links else ""
+    if last in layout.plain:
+        return last, ()
+    if last.endswith(".so") and not any(fnmatch.fnmatchcase(last, pattern) for pattern in layout.dev_links):
+        return library.file, library.links[:-1]
+    return library.file, library.links
+
+
+def _with_exposed(host: Host, ops: list[Op]) -> list[Op]:
+    """The files, and the links that the distribution makes to them elsewhere, such as Debian's alternatives."""
+    assert host.driver
+    links = list[Op]()
+    for exposed in host.layout.exposed:
+        source, to = (host.layout.path(path, host.driver.version) for path in (exposed.source, exposed.to))
+        there = [op.path for op in [*ops, *links] if dirname(op.path) == source]
+        for name in map(basename, there):
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in exposed.names):
+                via = exposed.via.replace("<name>", name)
+                links += [Symlink(path=f"{to}/{name}", target=via or f"{source}/{name}"),
+                          *([Symlink(path=via, target=f"{source}/{name}")] if via else [])]
+    return [*ops, *links]
 
 
 def _compiled(host: Host, library: catalogue.Library, path: str) -> Op:
@@ -68,20 +95,23 @@ def board(host: Host) -> Board:
 def _egl_platforms(host: Host) -> list[Op]:
     """EGL platform libraries have version numbers of their own, which are the distribution's choice."""
     assert host.driver
-    folder, ops = host.layout.path("<libdir>"), list[Op]()
+    ops = list[Op]()
     for name, config, text in catalogue.egl_platforms(host.driver.branch):
         file, soname = f"{name}.so.{host.layout.egl_platforms[name]}", f"{name}.so.1"
-        ops += [Library(path=f"{folder}/{file}", arch=host.layout.arch, soname=soname, needed=("libc.so.6",)),
-                Symlink(path=f"{folder}/{soname}", target=file),
-                File(path=f"/usr/share/egl/egl_external_platform.d/{config}", data=text.encode())]
+        folder = host.layout.folder(file, "egl", host.driver.version)
+        share = host.layout.path("<share>", host.driver.version)
+        if folder and share:
+            ops += [Library(path=f"{folder}/{file}", arch=host.layout.arch, soname=soname, needed=("libc.so.6",)),
+                    Symlink(path=f"{folder}/{soname}", target=file),
+                    File(path=f"{share}/egl/egl_external_platform.d/{config}", data=text.encode())]
     return ops
 
 
 def _programs(host: Host) -> list[Op]:
     assert host.driver
-    folder = host.layout.path("<bindir>")
-    return [_program(f"{folder}/{program.file}", program, host.layout.arch)
-            for program in catalogue.binaries(host.driver.branch, host.parts)]
+    places = [(host.layout.folder(program.file, "bindir", host.driver.version), program)
+              for program in catalogue.binaries(host.driver.branch, host.parts)]
+    return [_program(f"{folder}/{program.file}", program, host.layout.arch) for folder, program in places if folder]
 
 
 def _program(path: str, program: catalogue.Binary, arch: str) -> Op:
@@ -96,12 +126,15 @@ def _data(host: Host) -> list[Op]:
     version, place = host.driver.version, host.layout.path
     ops: list[Op] = []
     for path, text in catalogue.files(host.driver.branch, host.parts, host.layout.arch):
-        text = text.replace("<vulkan_api>", host.driver.vulkan).replace("<xorg_drivers>", place("<xorg_drivers>"))
+        text = text.replace("<vulkan_api>", host.driver.vulkan)
+        for role in ("<xorg_drivers>", "<libdir>"):
+            text = text.replace(role, place(role, version))
         ops.append(File(path=place(path, version), data=text.encode()))
     firmware = f"emulated by nvsim: GSP firmware {version}\n".encode()
-    ops += [File(path=f"{place('<firmware>', version)}/{name}", data=firmware) for name in host.driver.firmware]
-    return [*ops, *(Symlink(path=place(path, version), target=place(target, version))
-                    for path, target in catalogue.links(host.driver.branch))]
+    ops += [File(path=place(f"<firmware>/{name}", version), data=firmware) for name in host.driver.firmware]
+    ops += [Symlink(path=place(path, version), target=place(target, version))
+            for path, target in catalogue.links(host.driver.branch, host.parts)]
+    return [op for op in ops if op.path.startswith("/")]  # the distribution has nothing in the role of the others
 
 
 def sockets(host: Host) -> list[Op]:
@@ -117,8 +150,8 @@ def sockets(host: Host) -> list[Op]:
     return ops
 
 
-def cache(host: Host, ops: Iterable[Op], lacks: tuple[str, ...] = ()) -> Op:
-    """/etc/ld.so.cache as ldconfig writes it for these files, without the names that match `lacks`."""
+def cache(host: Host, ops: Iterable[Op], lacks: tuple[str, ...] = ()) -> File:
+    """The loader's cache as ldconfig writes it for these files, without the names that match `lacks`."""
     objects, links = {}, {}
     for op in ops:
         if isinstance(op, Library):
@@ -128,6 +161,7 @@ def cache(host: Host, ops: Iterable[Op], lacks: tuple[str, ...] = ()) -> Op:
             objects[op.path] = ldcache.Object(soname=op.soname, flags=ldcache.FLAGS[op.arch])
         elif isinstance(op, Symlink):
             links[op.path] = op.target
-    entries = [entry for entry in ldcache.index(host.layout.ld_directories, objects, links)
+    entries = [entry for entry in ldcache.index(host.layout.ld_directories(), objects, links)
                if not any(fnmatch.fnmatchcase(entry.key, pattern) for pattern in lacks)]
-    return File(path="/etc/ld.so.cache", data=ldcache.cache(entries, generator=host.layout.ld_generator))
+    return File(path=host.layout.ld_cache, data=ldcache.cache(entries, generator=host.layout.ld_generator,
+                                                              compat=host.layout.ld_compat))

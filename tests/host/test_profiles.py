@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nvsim import board, build, models, profile
+from nvsim import board, build, catalogue, models, profile
 from nvsim.machine import Machine
 from toolkit.launchers import install
 
@@ -102,7 +102,7 @@ def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host:
         assert kinds == ["/dev/nvidia", "/dev/nvidia-caps/nvidia-cap", "/dev/nvidia-caps/nvidia-cap"]
         assert f"/dev/nvidia{gpu.minor}" in devices[name]
     mounts = {mount["containerPath"] for mount in spec["containerEdits"]["mounts"]}
-    assert f"/usr/lib/x86_64-linux-gnu/libcuda.so.{said.driver}" in mounts
+    assert catalogue.layout(said.layout).path("<libdir>/libcuda.so.<V>", said.driver) in mounts
 
 
 def _mig_devices(gpu: profile.Gpu) -> list[str]:

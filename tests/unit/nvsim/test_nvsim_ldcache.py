@@ -103,3 +103,13 @@ def test_any_entries_are_read_back_by_the_other_side(made: list[Entry], generato
     read = reader.parse(cache(made, generator=generator))
     assert sorted((entry.name, entry.path, entry.flags) for entry in read) == sorted(
         (entry.key, entry.path, entry.flags) for entry in made)
+
+
+def test_the_old_format_comes_first_and_has_an_even_number_of_entries() -> None:
+    entries = [Entry(key=f"lib{n}.so", path=f"/lib/lib{n}.so") for n in "abc"]
+    data = cache(entries, compat=True)
+    assert data[:16] == b"ld.so-1.7.0\0" + struct.pack("<I", 4)
+    assert data[16 + 4 * 12:] == cache(entries)
+    flags, key, path = struct.unpack_from("<iII", data, 16)
+    names = data[16 + 4 * 12:]
+    assert (flags, names[key:key + 8], names[path:path + 13]) == (0x0303, b"libc.so\0", b"/lib/libc.so\0")

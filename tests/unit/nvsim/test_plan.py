@@ -359,3 +359,31 @@ def test_a_gpu_on_every_bus_of_a_large_host_has_a_place_of_its_own() -> None:
     devices = [op.target for op in found.values()
                if isinstance(op, Symlink) and op.path.startswith("/sys/bus/pci/devices")]
     assert len(devices) == len(set(devices)) == 2 * 64 + 2 * 6
+
+
+def test_debian_splits_the_driver_and_links_it_by_way_of_its_alternatives() -> None:
+    found = host(layout="debian12", compat32=True)
+    assert f"{LIB}/nvidia/current/libcuda.so.550.54.15" in found
+    assert f"{LIB}/libnvidia-eglcore.so.550.54.15" in found
+    assert f"{LIB}/libcuda.so.550.54.15" not in found
+    for triplet in ("x86_64-linux-gnu", "i386-linux-gnu"):
+        alternative = f"/etc/alternatives/nvidia--libcuda.so.1-{triplet}"
+        link, chosen = found[f"/usr/lib/{triplet}/libcuda.so.1"], found[alternative]
+        assert isinstance(link, Symlink) and link.target == alternative
+        assert isinstance(chosen, Symlink) and chosen.target == f"/usr/lib/{triplet}/nvidia/current/libcuda.so.1"
+
+
+def test_packages_of_rpm_distributions_leave_out_most_links_for_the_compile_time_linker() -> None:
+    found = host(layout="rhel9")
+    assert "/usr/lib64/libcuda.so" in found and "/usr/lib64/libnvidia-ml.so.1" in found
+    assert "/usr/lib64/libnvidia-ml.so" not in found
+    assert isinstance(found["/usr/lib64/xorg/modules/extensions/libglxserver_nvidia.so"], Library)
+    vulkan = found["/usr/share/vulkan/icd.d/nvidia_icd.x86_64.json"]
+    assert isinstance(vulkan, File) and b'"/usr/lib64/libGLX_nvidia.so.0"' in vulkan.data
+
+
+def test_the_library_for_openssl_is_that_of_the_distribution() -> None:
+    assert "/usr/lib64/libnvidia-pkcs11.so.550.54.15" in host(layout="rhel8")
+    assert "/usr/lib64/libnvidia-pkcs11-openssl3.so.550.54.15" in host(layout="rhel9")
+    assert "/usr/lib64/libnvidia-pkcs11-openssl3.so.550.54.15" not in host(layout="rhel8")
+    assert "/usr/lib64/gbm/nvidia-drm_gbm.so" not in host(layout="rhel8")
