@@ -50,7 +50,7 @@ class Header:
     driver_version: str = text(32, "version of the user-space driver, e.g. 550.54.15")
     kernel_version: str = text(32, "version of the kernel modules; a difference is a mismatch", live=True)
     nvml_version: str = text(32, "CUDA major and driver version, e.g. 12.550.54.15")
-    dev_root: str = text(1024, "folder that holds dev/; / on a machine that has been entered")
+    dev_root: str = text(1024, "folder that holds dev/; on a machine / or /:FOLDER, tried in that order")
     driver_branch: int = u32("first number of the driver's version, e.g. 550")
     driver_release: int = u32("second number of the driver's version, e.g. 54")
     windows_version: str = text(32, "WSL 2: version of the Windows driver that this library came with; else empty")
@@ -75,7 +75,8 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """A host as the driver library sees it.  `cuda_version` is text, "12.4"; `dev_root` is where its dev/ lies.
+    """A host as the driver library sees it.  `cuda_version` is text, "12.4"; `dev_root` is where its dev/ lies;
+    "/:FOLDER" looks into /dev first.
 
     `windows_version` is set on a WSL 2 machine: /dev/dxg decides there what a process sees, and `kernel_version` is the
     driver that Windows has loaded."""

@@ -68,6 +68,7 @@ class Machine:
     kernel_driver: str
     cuda: str
     driver_root: str
+    dev_root: str  # the only folder whose dev/ has NVIDIA's nodes; empty: / and the driver root
     gpus: tuple[Gpu, ...]
     devices: tuple[Device, ...]
     links: tuple[tuple[str, str], ...]
@@ -141,7 +142,8 @@ def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[
         format=FORMAT, profile=profile.name, about=profile.about, layout=profile.layout, driver=profile.driver,
         kernel_driver=profile.kernel_driver,
         cuda=libraries[0].board.cuda_version if profile.driver and libraries else "",
-        driver_root=profile.driver_root, boards=tuple(library.path for library in libraries),
+        driver_root=profile.driver_root, dev_root=profile.dev_root,
+        boards=tuple(library.path for library in libraries),
         ld_directories=catalogue.layout(profile.layout).ld_directories(),
         gpus=tuple(Gpu(index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id, model=gpu.model,
                        name=records[gpu.bus_id].name if gpu.bus_id in records else "", board_index=gpu.index,
@@ -243,7 +245,7 @@ class _Site:
                 self._write(name, _compiled(op.artifact, op.arch), op.mode)
             case ops.BoardLibrary():
                 self._write(name, _compiled(op.artifact, op.arch), op.mode)
-                board.write(f"{self._root}{op.path}", replace(op.board, dev_root=self._dev_root))
+                board.write(f"{self._root}{op.path}", replace(op.board, dev_root=_dev_root(op.board, self._dev_root)))
             case ops.Socket():
                 os.mknod(name, stat.S_IFSOCK | op.mode, dir_fd=self._folder)
                 self._chmod(name, op.mode)
@@ -293,6 +295,12 @@ class _Site:
         for name, text in files.items():
             self._write(f"{name}.new", text.encode(), 0o644)
             os.rename(f"{name}.new", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+
+
+def _dev_root(made: board.Board, built_for: str) -> str:
+    """Where a driver library looks for dev/: with a dev root of the host's own, first in /dev, as in containers."""
+    own = made.dev_root.rstrip("/")
+    return f"/:{own}" if own and built_for == "/" else built_for.rstrip("/") + own or "/"
 
 
 def _arch(name: str) -> elf.Arch:

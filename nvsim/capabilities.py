@@ -31,6 +31,11 @@ def minor_of(gpu_minor: int, instance: int, compute: int = -1) -> int:
     return FIRST + (gpu_minor * INSTANCES + instance) * (1 + COMPUTE) + 1 + compute
 
 
+def dev_of(root: str) -> str:
+    """The dev folder of a driver root or dev root."""
+    return "/dev" if root == "/" else f"{root}/dev"
+
+
 def text(minor: int, mode: int) -> str:
     """A capability file: the minor of its device node, the node's mode in decimal, whether the driver may change it."""
     return f"DeviceFileMinor: {minor}\nDeviceFileMode: {mode}\nDeviceFileModify: 1\n"

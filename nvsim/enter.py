@@ -10,6 +10,7 @@ What is laid where (measured on Linux 6.1 and 6.18):
   /usr, /etc, …   overlay of the built folder over the real one; writes go to a tmpfs
   /run            a tmpfs with the real entries bound back, then the built ones; /var is left as it is
   /dev            a tmpfs with copies of the real nodes (NVIDIA's left out), then the built ones
+  driver root     where it is not /: a tmpfs with such overlays, a /dev of its own, and /proc and /sys
   /proc/driver    a tmpfs: procfs takes no new folders; /proc/devices and /proc/modules are bound files
   /sys            overlays of the built parts over sysfs, which is a valid lower layer; /sys/fs/cgroup as asked for
 """
@@ -34,6 +35,8 @@ KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 BINFMT = "proc/sys/fs/binfmt_misc"
 WSL = "/usr/lib/wsl/lib"
+DISTRIBUTION = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr")  # of a driver root of its own
+CONTAINER_NODES = ("full", "null", "random", "tty", "urandom", "zero")  # in every container: OCI runtime specification
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -158,11 +161,15 @@ class Layers:
         sc.mount("proc", "/proc", "proc", sc.NOSUID | sc.NODEV | sc.NOEXEC)
         tools = {name: path for name in lowlevel if (path := shutil.which(name))}
         kept = {name: os.open(path, os.O_PATH) for name, path in tools.items()}
+        distribution = {name: os.open(f"/{name}", os.O_PATH | os.O_DIRECTORY)
+                        for name in DISTRIBUTION if os.path.isdir(f"/{name}")}
         self._trees()
         self._run()
         self._dev()
         self._proc(real_devices, real_modules)
         self._sys()
+        if self.host["driver_root"] != "/":
+            self._driver_root(self.host["driver_root"], distribution)
         _cgroup(cgroup)
         for name, path in tools.items():
             self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
@@ -222,6 +229,40 @@ class Layers:
             if path.startswith("/dev/") and not os.path.lexists(path):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 os.symlink(target, path)
+
+    def _driver_root(self, root: str, distribution: dict[str, int]) -> None:
+        """The whole root of a driver container: what was built over a distribution, which is the real machine's.
+
+        As in the container its /dev has the nodes that any container has and the driver's; /proc and /sys are those
+        of the machine."""
+        built = f"{self.root}{root}"
+        sc.mount("nvsim", root, "tmpfs", options="mode=755")
+        for entry in sorted(os.scandir(built), key=lambda e: e.name):
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), f"{root}/{entry.name}")
+            elif entry.name != "dev":
+                os.mkdir(f"{root}/{entry.name}")
+        for name, real in distribution.items():
+            place = f"{root}/{name}"
+            if os.path.islink(place):
+                continue
+            os.makedirs(place, exist_ok=True)
+            sc.mount(f"/proc/self/fd/{real}", place, flags=sc.BIND | sc.REC)
+        for name in sorted(os.listdir(root)):
+            place = f"{root}/{name}"
+            if os.path.isdir(f"{built}/{name}") and not os.path.islink(place):
+                self._overlay(place, [os.open(f"{built}/{name}", os.O_PATH)])
+        for board in self.host["boards"]:
+            sc.mount(f"{self.root}{board}", board, flags=sc.BIND)
+        os.makedirs(f"{root}/dev")
+        for name in CONTAINER_NODES:
+            self._keep(f"/dev/{name}", f"{root}/dev/{name}")
+        for node in self.host["devices"]:
+            if node["path"].startswith(f"{root}/dev/"):
+                self._node(node)
+        for name in ("proc", "sys"):
+            os.makedirs(f"{root}/{name}", exist_ok=True)
+            sc.mount(f"/{name}", f"{root}/{name}", flags=sc.BIND | sc.REC)
 
     def _node(self, node: "dict[str, Any]") -> None:
         path = node["path"]

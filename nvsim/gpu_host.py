@@ -10,10 +10,11 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from nvsim import board, build, profile, state
+from nvsim import board, build, kernel, profile, state
 from nvsim.errors import NvsimError
 from nvsim.machine import Machine, in_place
 
@@ -191,8 +192,9 @@ class GpuHost:
     def _mirror(self) -> None:
         """Brings the libraries that are used in place, and the nodes they look at, up to date with the host's."""
         os.makedirs(self._in_place, exist_ok=True)
-        _mirror_nodes(f"{self.root}/dev", f"{self._in_place}/dev")
-        for path in self._described().boards:
+        described = self._described()
+        _mirror_nodes(f"{self.root}{kernel.devs(asdict(described))[0]}", f"{self._in_place}/dev")
+        for path in described.boards:
             source, name = f"{self.root}{path}", os.path.basename(path)
             target = f"{self._in_place}/{name}"
             if not os.path.exists(target):

@@ -86,8 +86,9 @@ def caps_major(host: "dict[str, Any]") -> int:
 
 
 def devs(host: "dict[str, Any]") -> tuple[str, ...]:
-    """The dev folders of a host: that of the machine, and that of a driver root of its own."""
-    return ("/dev",) if host["driver_root"] == "/" else ("/dev", f"{host['driver_root']}/dev")
+    """The dev folders with the driver's nodes: that of the dev root, else of the machine and of the driver root."""
+    roots = [host["dev_root"]] if host["dev_root"] else ["/", host["driver_root"]]
+    return tuple(dict.fromkeys(capabilities.dev_of(root) for root in roots))
 
 
 def _detach() -> None:

@@ -9,16 +9,20 @@ DRM_MAJOR = 226
 
 
 def nodes(host: Host) -> list[Op]:
-    """The nodes below /dev, and below /dev of a driver root that is not the root.
+    """The nodes below /dev, and below /dev of a driver root or dev root that is not the root.
 
     Majors, minors and modes: nvidia-modprobe and udev as shipped.  None without kernel modules but those of other
-    display adapters."""
+    display adapters.  With a dev root NVIDIA's own nodes are there alone; the kernel makes those of DRM in /dev."""
     made = [*_nvidia(host), *_dri(host)] if host.kernel else []
+    if host.profile.dev_root:
+        at = {capabilities.dev_of(host.profile.dev_root): _nvidia(host) if host.kernel else []}
+        at["/dev"] = [*at.get("/dev", []), *(_dri(host) if host.kernel else []), *_other_cards(host)]
+    else:
+        at = {dev: [*made, *_other_cards(host)] for dev in ("/dev", capabilities.dev_of(host.profile.driver_root))}
     placeholder = host.profile.placeholders == "files"
-    at = ["/dev"] if host.profile.driver_root == "/" else ["/dev", f"{host.profile.driver_root}/dev"]
     ops: list[Op] = [
         CharDev(path=f"{dev}/{path}", major=major, minor=minor, mode=mode, gid=gid, placeholder=placeholder)
-        for dev in at for path, major, minor, mode, gid in [*made, *_other_cards(host)]]
+        for dev, nodes in at.items() for path, major, minor, mode, gid in nodes]
     ops += [Symlink(path=f"/dev/{path}", target=target) for path, target in _by_path(host)]
     if host.kernel:
         ops += [Symlink(path=f"/dev/char/{major}:{minor}", target=f"../{path}")

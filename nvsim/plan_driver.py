@@ -89,7 +89,7 @@ def board(host: Host) -> Board:
     assert host.driver
     return Board(driver_version=host.driver.version, cuda_version=host.driver.cuda,
                  kernel_version=host.kernel.version if host.kernel else "", driver_loaded=host.kernel is not None,
-                 gpus=tuple(gpu.board for gpu in host.gpus))
+                 dev_root=host.profile.dev_root or "/", gpus=tuple(gpu.board for gpu in host.gpus))
 
 
 def _egl_platforms(host: Host) -> list[Op]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nvsim import catalogue, models
 from nvsim.ops import File, Op, Symlink
 from nvsim.plan_host import HOST_BRIDGES, Gpu, Host
+from nvsim.plan_operator import firmware_path
 
 NVIDIA, INTEL, ASPEED = 0x10DE, 0x8086, 0x1A03
 ROOT_PORT, BMC = 0x347A, 0x2000
@@ -50,7 +51,7 @@ def files(host: Host) -> list[Op]:
             ops += _drm(places[gpu.bus_id], gpu.bus_id, f"renderD{gpu.render}", gpu.render)
     for card, bus_id in enumerate(host.other_cards):
         ops += _drm(places[bus_id], bus_id, f"card{card}", card)
-    return [*ops, _file("/sys/module/firmware_class/parameters/path", "\n", 0o644)]
+    return [*ops, _file("/sys/module/firmware_class/parameters/path", firmware_path(host.profile) + "\n", 0o644)]
 
 
 def _file(path: str, text: str, mode: int = 0o444) -> Op:

@@ -67,6 +67,8 @@ class Profile:
     kernel_driver: str = ""
     kernel_module: Literal["open", "closed"] = "closed"
     driver_root: str = "/"
+    dev_root: str = ""  # the only folder whose dev/ has the driver's nodes; empty: / and the driver root
+    operator: bool = False  # the GPU Operator runs here, and validated driver and toolkit
     gpus: tuple[Gpu, ...] = ()
     compat32: bool = True  # 32-bit libraries are installed
     persistenced: bool = True  # nvidia-persistenced runs
@@ -87,9 +89,9 @@ class Profile:
     placeholders: Placeholders = "files"  # what stands for a device node where none can be made
 
 
-KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
-        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl", "other_cards",
-        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders")
+KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root", "operator",
+        "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl",
+        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders")
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
@@ -170,7 +172,9 @@ def _changed(base: Profile, keys: Keys) -> Profile:
     fabric = base.fabricmanager if nvswitches == base.nvswitches else nvswitches
     return Profile(
         name=base.name, about=keys.text("about", base.about), layout=keys.text("layout", base.layout), driver=driver,
-        kernel_driver=kernel, driver_root=_root(keys, base.driver_root), gpus=gpus, nvswitches=nvswitches,
+        kernel_driver=kernel, driver_root=_root(keys, "driver_root", base.driver_root),
+        dev_root=_root(keys, "dev_root", base.dev_root), operator=keys.flag("operator", default=base.operator),
+        gpus=gpus, nvswitches=nvswitches,
         kernel_module=_kind(keys.choice("kernel_module", ("open", "closed"), default_kind)),
         compat32=keys.flag("compat32", default=base.compat32),
         persistenced=keys.flag("persistenced", default=base.persistenced),
@@ -260,8 +264,8 @@ def _branch(version: str) -> int:
     return catalogue.release(version).branch if version else 0
 
 
-def _root(keys: Keys, default: str) -> str:
-    return _path(keys.text("driver_root", default), keys.where("driver_root"))
+def _root(keys: Keys, key: str, default: str) -> str:
+    return _path(keys.text(key, default), keys.where(key)) if key in keys else default
 
 
 def _path(value: object, source: str) -> str:

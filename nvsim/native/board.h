@@ -301,7 +301,7 @@ struct nvsim_header {
     char driver_version[32]; /* version of the user-space driver, e.g. 550.54.15 */
     char kernel_version[32]; /* version of the kernel modules; a difference is a mismatch */
     char nvml_version[32]; /* CUDA major and driver version, e.g. 12.550.54.15 */
-    char dev_root[1024]; /* folder that holds dev/; / on a machine that has been entered */
+    char dev_root[1024]; /* folder that holds dev/; on a machine / or /:FOLDER, tried in that order */
     uint32_t driver_branch; /* first number of the driver's version, e.g. 550 */
     uint32_t driver_release; /* second number of the driver's version, e.g. 54 */
     char windows_version[32]; /* WSL 2: version of the Windows driver that this library came with; else empty */

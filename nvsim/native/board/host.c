@@ -29,17 +29,28 @@ int nvsim_administrator(void)
     return !syscall(SYS_capget, &header, sets) && (sets[0].effective & 1u << CAP_SYS_ADMIN);
 }
 
-int nvsim_node(const char *name, int minor)
+void nvsim_node_path(char path[NVSIM_NODE_PATH], const char *name, int minor)
 {
     const char *root = nvsim_board.header.dev_root;
-    int length = (int)strnlen(root, sizeof nvsim_board.header.dev_root);
-    char path[sizeof nvsim_board.header.dev_root + 32];
+    char number[16] = "";
+    if (minor >= 0)
+        snprintf(number, sizeof number, "%d", minor);
+    if (!strncmp(root, "/:", 2)) {
+        snprintf(path, NVSIM_NODE_PATH, "/dev/%s%s", name, number);
+        if (!access(path, F_OK))
+            return;
+        root += 2;
+    }
+    int length = (int)strnlen(root, sizeof nvsim_board.header.dev_root - 2);
     while (length && root[length - 1] == '/')
         length--;
-    if (minor < 0)
-        snprintf(path, sizeof path, "%.*s/dev/%s", length, root, name);
-    else
-        snprintf(path, sizeof path, "%.*s/dev/%s%d", length, root, name, minor);
+    snprintf(path, NVSIM_NODE_PATH, "%.*s/dev/%s%s", length, root, name, number);
+}
+
+int nvsim_node(const char *name, int minor)
+{
+    char path[NVSIM_NODE_PATH];
+    nvsim_node_path(path, name, minor);
     return try_open(path);
 }
 

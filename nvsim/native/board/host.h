@@ -20,6 +20,12 @@ enum nvsim_driver nvsim_driver(void) __attribute__((visibility("hidden")));
  * not have. */
 int nvsim_administrator(void) __attribute__((visibility("hidden")));
 
+enum { NVSIM_NODE_PATH = sizeof nvsim_board.header.dev_root + 64 };
+
+/* Where /dev/NAME (with a number at its end unless `minor` is negative) is looked for.  A board whose dev_root is
+ * "/:FOLDER" has nodes in FOLDER/dev for processes whose /dev has none: there the real library makes the missing ones. */
+void nvsim_node_path(char path[NVSIM_NODE_PATH], const char *name, int minor) __attribute__((visibility("hidden")));
+
 /* 0 if /dev/NAME (with a number at its end unless `minor` is negative) is there and may be opened, else the errno. */
 int nvsim_node(const char *name, int minor) __attribute__((visibility("hidden")));
 

@@ -1,8 +1,6 @@
 /* Asks the capability nodes which MIG instances this process may see. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "board/host.h"
@@ -15,12 +13,8 @@ enum { CAP_CONFIG = 1, CAP_MONITOR = 2, CAP_FIRST = 3, CAP_INSTANCES = 15, CAP_S
  * says ENXIO. */
 static int openable(unsigned minor)
 {
-    const char *root = nvsim_board.header.dev_root;
-    char path[sizeof nvsim_board.header.dev_root + 48];
-    int length = (int)strnlen(root, sizeof nvsim_board.header.dev_root);
-    while (length && root[length - 1] == '/')
-        length--;
-    snprintf(path, sizeof path, "%.*s/dev/nvidia-caps/nvidia-cap%u", length, root, minor);
+    char path[NVSIM_NODE_PATH];
+    nvsim_node_path(path, "nvidia-caps/nvidia-cap", (int)minor);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return errno == ENXIO || errno == ENODEV;

@@ -109,8 +109,8 @@ void mig_settle(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci, int there
     static const char top[] = "/proc/driver/nvidia/capabilities";
     char path[sizeof top + 64];
     int length = snprintf(path, sizeof path, "%s/gpu%u/mig", top, LOAD(gpu->minor));
-    if (strcmp(nvsim_board.header.dev_root, "/") || LOAD(gpu->minor) >= NVSIM_CAPABILITY_GPUS || !followed() ||
-        access(path, F_OK))
+    int entered = nvsim_board.header.dev_root[1] == '\0' || nvsim_board.header.dev_root[1] == ':';
+    if (!entered || LOAD(gpu->minor) >= NVSIM_CAPABILITY_GPUS || !followed() || access(path, F_OK))
         return;
     if (ci == NVSIM_ABSENT_U32)
         snprintf(path + length, sizeof path - (size_t)length, "/gi%u/access", gi);

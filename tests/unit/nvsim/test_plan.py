@@ -337,6 +337,40 @@ def test_a_driver_root_holds_files_and_cache_and_both_hold_nodes() -> None:
     assert root + "/proc/devices" not in found
 
 
+def test_with_a_dev_root_the_hosts_dev_has_the_nodes_of_drm_alone() -> None:
+    root = "/run/nvidia/driver"
+    found = host(driver_root=root, dev_root=root, dev_char_links=True)
+    devices = {path for path, op in found.items() if isinstance(op, CharDev)}
+    assert {f"{root}/dev/nvidia0", f"{root}/dev/nvidiactl", f"{root}/dev/nvidia-caps/nvidia-cap1"} <= devices
+    assert {path for path in devices if not path.startswith(root)} == {"/dev/dri/card0", "/dev/dri/renderD128"}
+    library = found[f"{root}{LIB}/libnvidia-ml.so.550.54.15"]
+    assert isinstance(library, BoardLibrary)
+    assert library.board.dev_root == root
+
+
+def test_the_operator_flags_a_driver_container_and_where_its_nodes_are() -> None:
+    root = "/run/nvidia/driver"
+    found = host(driver_root=root, operator=True)
+    assert text_of(found, "/run/nvidia/validations/driver-ready") == (
+        f"IS_HOST_DRIVER=false\nNVIDIA_DRIVER_ROOT={root}\nDRIVER_ROOT_CTR_PATH=/driver-root\n"
+        f"NVIDIA_DEV_ROOT={root}\nDEV_ROOT_CTR_PATH=/driver-root\n")
+    assert "/run/nvidia/validations/.driver-ctr-ready" in found
+    assert text_of(found, "/sys/module/firmware_class/parameters/path") == f"{root}/lib/firmware\n"
+
+
+def test_the_operator_flags_a_driver_that_was_installed_before() -> None:
+    found = host(operator=True)
+    assert text_of(found, "/run/nvidia/validations/driver-ready") == (
+        "IS_HOST_DRIVER=true\nNVIDIA_DRIVER_ROOT=/\nDRIVER_ROOT_CTR_PATH=/host\n"
+        "NVIDIA_DEV_ROOT=/\nDEV_ROOT_CTR_PATH=/host\n")
+    assert "/run/nvidia/validations/.driver-ctr-ready" not in found
+    assert text_of(found, "/sys/module/firmware_class/parameters/path") == "\n"
+
+
+def test_the_operator_flags_nothing_before_the_driver_is_ready() -> None:
+    assert not any("validations" in path for path in host(operator=True, kernel_driver="none"))
+
+
 def test_other_branches_come_from_the_catalogue() -> None:
     old = host(driver="470.82.01")
     assert isinstance(old[f"{LIB}/libnvidia-compiler.so.470.82.01"], Library)
