@@ -246,6 +246,12 @@ def _run(words: list[str]) -> int:
     return runner.main(words)
 
 
+def _draft(words: list[str]) -> int:
+    from scenarios.draft import command
+
+    return command.main(words)
+
+
 def _keep(words: list[str]) -> int:
     from scenarios import runner
 
@@ -259,6 +265,7 @@ COMMANDS = {
     "exec": Command("runs a program on an emulated host", _exec),
     "shell": Command("opens a shell on an emulated host", _shell),
     "ctl": Command("changes a running host", _ctl),
+    "draft": Command("makes a case, with its machine, of a bug report", _draft),
     "keep": Command("runs a case to its failing step and opens a shell there", _keep),
 }
 
