@@ -57,7 +57,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 def of(report: tuple[Piece, ...], *, keep_uuids: bool = False, report_name: str = "") -> tuple[Draft, str]:
     """The draft of a report, and its text.  Raises NvsimError where nothing tells about GPUs or containers."""
-    text = "\n".join(piece.text for piece in report if piece.whole)
+    text = pieces.shortened("\n".join(piece.text for piece in report if piece.whole))
     known = facts.merged(reading for piece in report for reading in _readings(piece))
     runs = commands.find(text)
     scrub = Scrub(text, keep_uuids=keep_uuids)
@@ -74,8 +74,8 @@ def _readings(piece: Piece) -> tuple[facts.Facts, ...]:
     """What each reader finds.  Blocks may be documents; all else is read from the whole, so nothing counts twice."""
     if not piece.whole:
         return (documents.read(piece.text),)
-    return (*smi.readings(piece.text), toolkit_log.read(piece.text), machine.read(piece.text),
-            documents.read(piece.text))
+    text = pieces.shortened(piece.text)
+    return (*smi.readings(text), toolkit_log.read(text), machine.read(text), documents.read(piece.text))
 
 
 def _head(found: Draft) -> list[str]:

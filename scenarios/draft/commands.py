@@ -1,4 +1,7 @@
-"""The reporter's command lines, each with what followed it, and what a case can do of them."""
+"""The reporter's command lines, each with what followed it, and what a case can do of them.
+
+A container that a later `docker exec` looks into is started with -d and sleeps; all others run their command.
+"""
 
 import re
 import shlex
@@ -9,7 +12,7 @@ from scenarios import images, request
 from scenarios.draft.scrub import Scrub
 
 _LINE = re.compile(r"^\s*(?:[^`\n]{0,80}?[$#%>]\s+|`)?((?:sudo\s+)?(?:time\s+)?(?:[A-Z_]+=\S+\s+)*"
-                   r"(?:docker|podman|nerdctl)\s+(?:--\S+\s+)*(?:container\s+)?run\s.*)$")
+                   r"(?:docker|podman|nerdctl)\s+(?:--\S+\s+)*(?:container\s+)?(?:run|exec)\s.*)$")
 _GENERATE = re.compile(r"nvidia-ctk (?:-\S+ )*cdi generate .*--output[= ](/\S+\.(?:yaml|json))")
 # Flags of docker run and podman run that take no value and change nothing that a case can see.
 _SWITCHES = frozenset({"-P", "--publish-all", "-q", "--quiet", "--no-healthcheck", "--sig-proxy", "--oom-kill-disable",
@@ -18,15 +21,21 @@ _SYSTEM = ("/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/run", "/sys", "/
 _VARIABLES = re.compile(r"(?:NVIDIA|CUDA)_\w+|LD_LIBRARY_PATH|LD_PRELOAD|PATH")
 _PROGRAMS = ("nvidia-smi", "bash", "sh", "ls", "cat", "ldconfig", "true", "sleep", "id", "echo", "stat",
              "/bin/bash", "/bin/sh")
+NAME = "reported"
 _CUDA = re.compile(r"cuda|torch|tensorflow|tritonserver|vllm|ollama|nvcr|jax|rapids|deepstream|nemo|k8s-samples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One `docker run` line as it was typed, and the text up to the next command."""
+    """One `docker run` or `docker exec` line as it was typed, and the text up to the next command."""
 
     line: str
     output: str = ""
+
+    @property
+    def execs(self) -> bool:
+        """Whether it looks into a container that runs."""
+        return bool(re.search(r"(?:docker|podman|nerdctl)\s+(?:--\S+\s+)*(?:container\s+)?exec\s", self.line))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +52,9 @@ class Accepted:
 
 
 def find(text: str) -> tuple[Command, ...]:
-    """Every `docker run` line of a text, joined where a backslash ends it.  The same line twice counts once, with the
-    output of both."""
+    """Every `docker run` and `docker exec` line of a text, joined where a backslash ends it.
+
+    The same line twice counts once, with the output of both."""
     lines = text.split("\n")
     found: dict[str, str] = {}
     at = 0
@@ -75,10 +85,31 @@ def generated(text: str) -> str:
     return found[1] if found and found[1].startswith(("/etc/cdi/", "/var/run/cdi/", "/run/cdi/")) else ""
 
 
-def accepted(line: str, scrub: Scrub, *, default_runtime: str = "") -> Accepted | None:
-    """A line with the flags that a case knows, and a program that is there; None if it is no such line."""
+def executed(line: str, scrub: Scrub) -> tuple[str, tuple[str, ...]] | None:
+    """A `docker exec` line for the container NAME, and what is assumed; None if it is no such line."""
     try:
-        words = shlex.split(line.partition(" 2>")[0].partition(" | ")[0].partition(" && ")[0])
+        words = shlex.split(_first(line))
+        engine = next(i for i, word in enumerate(words) if word in request.ENGINES)
+        _, _, rest = _flags(words[words.index("exec", engine) + 1:])
+    except (ValueError, StopIteration):
+        return None
+    if len(rest) < 2:
+        return None
+    program, assumed = _program(rest[1:], scrub)
+    return " ".join([words[engine], "exec", NAME, *program]), assumed
+
+
+def _first(line: str) -> str:
+    """The first command of a line of the shell."""
+    return re.split(r" (?:\d?>|\||&&|;)", line, maxsplit=1)[0]
+
+
+def accepted(line: str, scrub: Scrub, *, default_runtime: str = "", stays: bool = False) -> Accepted | None:
+    """A line with the flags that a case knows, and a program that is there; None if it is no such line.
+
+    `stays`: the container is NAME and goes on."""
+    try:
+        words = shlex.split(_first(line))
         engine = next(i for i, word in enumerate(words) if word in request.ENGINES)
         run = words.index("run", engine)
         kept, left_out, rest = _flags(words[run + 1:])
@@ -89,13 +120,14 @@ def accepted(line: str, scrub: Scrub, *, default_runtime: str = "") -> Accepted 
     if default_runtime and not any(flag.startswith(("--runtime", "--gpus")) for flag, *_ in kept):
         kept.append(["--runtime", default_runtime])
     image, base = _image(rest[0])
-    program, assumed = _program(rest[1:], scrub)
-    text = " ".join([words[engine], "run", "--rm", *(_quoted(pair, scrub) for pair in kept), image, *program])
+    program, assumed = (["sleep", "100"], ()) if stays else _program(rest[1:], scrub)
+    first = ["-d", "--name", NAME] if stays else ["--rm"]
+    text = " ".join([words[engine], "run", *first, *(_quoted(pair, scrub) for pair in kept), image, *program])
     try:
         request.parse_run(text, "the report")
     except NvsimError:
         return None
-    cuda = re.match(r"\S*\bcuda:(\d+\.\d+(?:\.\d+)?)-", rest[0])
+    cuda = re.match(r"\S*\bcuda:(\d+\.\d+(?:\.\d+)?)(?:-|$)", rest[0])
     return Accepted(line=text, image=image, base=base, cuda=cuda[1] if cuda else "", assumed=assumed,
                     left_out=tuple(dict.fromkeys(left_out)))
 
@@ -116,7 +148,7 @@ def _flags(words: list[str]) -> tuple[list[list[str]], list[str], list[str]]:
             value = rest.pop(0)
         if flag in request.VALUES and _takes(request.VALUES[flag], value):
             kept.append([flag, value])
-        elif request.VALUES.get(flag, "x"):
+        elif request.VALUES.get(flag, "x") not in ("", "name"):
             left_out.append(flag)
     return kept, left_out, rest
 

@@ -9,7 +9,7 @@ from nvsim.errors import NvsimError
 
 LARGEST = 4 * 1024 * 1024  # bytes of a file; a must-gather's larger ones are logs of other things
 MOST_FILES = 2000
-_LONGEST = 4000  # characters of a line that anything is looked for in
+_LONGEST = 2000  # characters of a line that anything but a document is looked for in
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[^`]*")
 
 
@@ -73,7 +73,11 @@ def decoded(content: bytes) -> str:
     codec = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     text = content.decode(codec, errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r"\x1b\[[0-9;?]{0,20}[A-Za-z]", "", text).replace("\u00a0", " ").replace("\t", "    ")
-    text = "".join(c for c in text if c == "\n" or c.isprintable())
+    return "".join(c for c in text if c == "\n" or c.isprintable())
+
+
+def shortened(text: str) -> str:
+    """A text without the ends of very long lines, which are no output that a person pastes."""
     return "\n".join(line[:_LONGEST] for line in text.split("\n"))
 
 

@@ -7,10 +7,10 @@ import re
 _UUID = re.compile(r"(?<![0-9a-f])(?<![0-9a-f]-)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])",
                    re.IGNORECASE)
 _HOME = re.compile(r"/(?:home|Users)/([\w.-]+)")
-_PROMPT = re.compile(r"^\s*\[?(?:\([\w.-]+\) ?)?([\w.-]+)@([\w.-]+)(?=[: ~\]$#])", re.MULTILINE)
+_PROMPT = re.compile(r"^ *\[?(?:\([\w.-]+\) ?)?([\w.-]+)@([\w.-]+)(?=[: ~\]$#])", re.MULTILINE)
 _HOST = re.compile(r"\b(?:Static hostname|Hostname|HOSTNAME|Node ?Name|nodeName|kubernetes\.io/hostname)"
                    r"\s*[:=]\s*\"?([\w.-]+)")
-_UNAME = re.compile(r"^\s*Linux ([\w.-]+) \d+\.\d+\.", re.MULTILINE)
+_UNAME = re.compile(r"^ *Linux ([\w.-]+) \d+\.\d+\.", re.MULTILINE)
 _SYSLOG = re.compile(r"^\w{3} +\d{1,2} \d\d:\d\d:\d\d ([\w.-]+) [\w./-]+(?:\[\d+\])?:", re.MULTILINE)
 _USER = re.compile(r"(?:^|\s)(?:User|user|USER|LOGNAME)\s*[:=]\s*([\w.-]+)\s*$", re.MULTILINE)
 _SERIAL = re.compile(r"(?:Serial Number\s*:\s*|<serial>|\bserial[ :=]+)([0-9A-Z]{6,30})\b")

@@ -63,7 +63,7 @@ def test_a_uuid_is_replaced_by_the_same_one_everywhere_or_kept() -> None:
     assert "GPU-0badc0de-1234-4321-8765-0123456789ab" in drafted(report, keep_uuids=True)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(content=st.one_of(st.binary(max_size=400), st.lists(st.sampled_from(LINES), max_size=30).map(b"".join)))
 def test_any_bytes_give_a_draft_or_an_error(content: bytes) -> None:
     text = pieces.decoded(content)
