@@ -277,6 +277,12 @@ def _run(words: list[str]) -> int:
     return runner.main(words)
 
 
+def _draft(words: list[str]) -> int:
+    from scenarios.draft import command
+
+    return command.main(words)
+
+
 def _keep(words: list[str]) -> int:
     from scenarios import runner
 
@@ -291,6 +297,7 @@ COMMANDS = {
     "shell": Command("opens a shell on an emulated host", _shell),
     "ctl": Command("changes a running host", _ctl),
     "record": Command("writes the profile of the machine that it runs on", _record),
+    "draft": Command("makes a case, with its machine, of a bug report", _draft),
     "keep": Command("runs a case to its failing step and opens a shell there", _keep),
 }
 
