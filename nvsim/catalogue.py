@@ -316,8 +316,4 @@ def wsl() -> dict[str, Any]:
 def under_wsl(layout: Layout) -> Layout:
     """A distribution on WSL's kernel, which has no modules, and with the folder of Windows' libraries in ld.so.conf."""
     file = wsl()["ld_file"]
-    folders = [line for line in file["text"].splitlines() if not line.startswith("#")]
-    own = [folder for folder in layout.ld_directories if "i386" in folder]
-    rest = [folder for folder in layout.ld_directories if folder not in own]
-    return replace(layout, modules="", ld_files={**layout.ld_files, file["path"]: file["text"]},
-                   ld_directories=(*own, *folders, *rest))
+    return replace(layout, modules="", ld_files={**layout.ld_files, file["path"]: file["text"]})
