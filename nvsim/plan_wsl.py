@@ -70,7 +70,7 @@ def _board(host: Host, store: Store | None) -> Board:
     if store is None:
         return Board(driver_version="", cuda_version="0.0", gpus=(), driver_loaded=False, adapters=adapters)
     version = store.driver or host.profile.driver
-    windows = store.windows_driver or (host.windows if not store.driver else store.driver)
+    windows = store.windows_driver or store.driver or host.windows or version
     none: dict[str, Any] = {"mig_mode": None, "mig_pending": None, "mig_max_devices": 0, "mig_table": 0}
     gpus = tuple(replace(gpu.board, **none) for gpu in host.gpus)
     return Board(driver_version=version, cuda_version=catalogue.release(version).cuda, gpus=gpus, adapters=adapters,

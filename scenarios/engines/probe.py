@@ -8,7 +8,7 @@ from nvsim.errors import NvsimError
 from scenarios.bundle import PROBE
 from scenarios.outcome import File, Mount
 
-GPU_NODE = re.compile(r"/dev/(nvidia.*|dri/.*)")
+GPU_NODE = re.compile(r"/dev/(nvidia.*|dri/.*|dxg)")
 
 
 def command(*, files: tuple[str, ...] = (), libraries: tuple[str, ...] = (),

@@ -132,6 +132,7 @@ class SpecSession:
         devices = {path: "rw" if allowed(rules, *numbers) else "denied" for path, numbers in nodes.items()
                    if GPU_NODE.fullmatch(path)}
         gpus = self._usable({path for path, right in devices.items() if right == "rw"}, edited)
+        gpus = gpus if devices.get("/dev/nvidiactl") == "rw" else ()
         mounts = {m["destination"]: Mount(source=m.get("source", ""), fstype=m.get("type", ""),
                                           options=tuple(m.get("options", []))) for m in edited.get("mounts", [])}
         mounts |= {path: Mount(fstype="bind") for path in placed.mounts}
@@ -139,8 +140,8 @@ class SpecSession:
         environment = dict(item.partition("=")[::2] for item in edited["process"].get("env", []))
         if self._built.placeholders:  # without root there are no device nodes, and so nothing to say about them
             return replace(base, mounts=mounts, environment=environment)
-        return replace(base, devices=devices, gpus=gpus if devices.get("/dev/nvidiactl") == "rw" else (),
-                       mounts=mounts, environment=environment)
+        return replace(base, devices=devices, mounts=mounts, environment=environment,
+                       gpus=self._built.host.gpus if devices.get("/dev/dxg") == "rw" else gpus)  # WSL 2: one for all
 
     def _usable(self, nodes: set[str], edited: dict[str, Any]) -> tuple[str, ...]:
         """The GPUs whose nodes can be used; for one with MIG devices that can be used too, those."""

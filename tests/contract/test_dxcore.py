@@ -107,6 +107,15 @@ def test_without_dxg_no_adapter_is_found_and_nvml_does_not_start(built):
     assert ctypes.CDLL(f"{root}{LIB}/libcuda.so.1").cuInit(0) == 100
 
 
+def test_the_library_says_what_its_board_holds(built):
+    root = built()
+    dxcore = ctypes.CDLL(f"{root}{LIB}/libdxcore.so")
+    adapters = client.enumerate_adapters(dxcore)[2]
+    assert board.read(f"{root}{LIB}/libdxcore.so").adapters == tuple(
+        board.Adapter(luid=a.high << 32 | a.low, wddm=client.wddm(dxcore, a.handle),
+                      store=client.driver_store(dxcore, a.handle)) for a in adapters)
+
+
 def test_adapters_are_there_without_a_driver_of_nvidia(built):
     done = run(built("wsl2-no-nvidia"), sys.executable, client.__file__)
     assert [a["store"] for a in json.loads(done.stdout)["adapters"]] == [INTEL]

@@ -124,5 +124,10 @@ def test_what_no_wsl_machine_has_is_an_error_that_says_where(changes: dict[str, 
     assert words in str(caught.value)
 
 
+def test_without_a_driver_of_windows_the_libraries_are_those_of_wsl_still() -> None:
+    board = library(host(kernel_driver="none"), f"{LIB}/libnvidia-ml.so.1").board
+    assert (board.driver_loaded, board.windows_version) == (False, "555.52.01")
+
+
 def test_a_profile_can_take_wsl_back() -> None:
     assert "/dev/nvidia0" in host(wsl=False, kernel_driver="555.52.01")
