@@ -246,8 +246,9 @@ class _Site:
             case ops.BoardLibrary():
                 self._write(name, _compiled(op.artifact, op.arch), op.mode)
                 board.write(f"{self._root}{op.path}", replace(op.board, dev_root=_dev_root(op.board, self._dev_root)))
-            case ops.Socket():
-                os.mknod(name, stat.S_IFSOCK | op.mode, dir_fd=self._folder)
+            case ops.Socket() | ops.Fifo():
+                kind = stat.S_IFSOCK if isinstance(op, ops.Socket) else stat.S_IFIFO
+                os.mknod(name, kind | op.mode, dir_fd=self._folder)
                 self._chmod(name, op.mode)
             case ops.CharDev():
                 self._node(name, op)

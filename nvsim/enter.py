@@ -27,7 +27,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-from nvsim import capabilities, kernel
+from nvsim import capabilities, kernel, procfs
 from nvsim import syscalls as sc
 
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
@@ -36,6 +36,7 @@ SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the
 BINFMT = "proc/sys/fs/binfmt_misc"
 WSL = "/usr/lib/wsl/lib"
 DISTRIBUTION = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr")  # of a driver root of its own
+OTHER_NODES = ("dxg", "dri", "gdrdrv", "infiniband", "vfio")  # beside those whose name begins with nvidia
 CONTAINER_NODES = ("full", "null", "random", "tty", "urandom", "zero")  # in every container: OCI runtime specification
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Layers:
     def lay(self, cgroup: str, lowlevel: dict[str, str]) -> None:
         """All of it, in the order that the parts need."""
         sc.mount("none", "/", flags=sc.REC | sc.PRIVATE)
-        real_devices, real_modules = _text("/proc/devices"), _text("/proc/modules")
+        real_devices, real_modules = procfs.text("/proc/devices"), procfs.text("/proc/modules")
         os.makedirs(self.scratch, exist_ok=True)
         sc.mount("nvsim", self.scratch, "tmpfs", options="mode=755")
         sc.mount("proc", "/proc", "proc", sc.NOSUID | sc.NODEV | sc.NOEXEC)
@@ -191,7 +192,7 @@ class Layers:
 
     def _overlay(self, target: str, lowers: list[int], *, writable: bool = True) -> None:
         """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are."""
-        inner = [(m, os.open(m, os.O_PATH)) for m in _mounts_below(target)]
+        inner = [(m, os.open(m, os.O_PATH)) for m in procfs.mounts_below(target)]
         real = os.open(target, os.O_PATH | os.O_DIRECTORY)
         options = "lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in (*lowers, real))
         if writable:
@@ -199,7 +200,7 @@ class Layers:
             upper, work = f"{self.scratch}/upper/{name}", f"{self.scratch}/work/{name}"
             os.makedirs(upper)
             os.makedirs(work)
-            _copy_mode(real, upper)
+            sc.copy_mode(real, upper)
             up, down = os.open(upper, os.O_PATH), os.open(work, os.O_PATH)
             options += f",upperdir=/proc/self/fd/{up},workdir=/proc/self/fd/{down}"
             options += "" if self.is_root else ",userxattr"
@@ -212,9 +213,13 @@ class Layers:
         """/run: what is there now, then what the host has."""
         self._shadow("/run", f"{self.scratch}/run", skip=lambda name: False)
         self._bind_tree(f"{self.root}/run", "/run")
+        for folder in ("/tmp", "/var/log"):  # of MPS; most machines have nothing there
+            if os.path.isdir(f"{self.root}{folder}"):
+                self._shadow(folder, f"{self.scratch}/{folder.replace('/', '-')}", skip=lambda name: False)
+                self._bind_tree(f"{self.root}{folder}", folder)
         with open("/run/nvsim-host", "w") as f:
             f.write(self.root + "\n")
-        _bind_file(f"{self.root}/{KERNEL_LOG}", "/run/nvsim-kernel.log")
+        sc.bind_file(f"{self.root}/{KERNEL_LOG}", "/run/nvsim-kernel.log")
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""
@@ -268,7 +273,7 @@ class Layers:
         path = node["path"]
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if not self.is_root:  # the placeholder rule: a file stands where the node would be
-            _bind_file(f"{self.root}{path}", path)
+            sc.bind_file(f"{self.root}{path}", path)
             return
         os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(node["major"], node["minor"]))
         os.chown(path, node.get("uid", 0), node.get("gid", 0))
@@ -278,7 +283,8 @@ class Layers:
         """A tmpfs on `target` with all that was there: nodes copied, the rest bound."""
         real = os.open(target, os.O_PATH | os.O_DIRECTORY)
         os.mkdir(fresh)
-        sc.mount("nvsim", fresh, "tmpfs", options="mode=755")
+        sc.mount("nvsim", fresh, "tmpfs")
+        sc.copy_mode(real, fresh)
         for name in os.listdir(f"/proc/self/fd/{real}"):
             if not skip(name):
                 with contextlib.suppress(OSError):  # an entry that vanished, or that this user may not see
@@ -297,7 +303,7 @@ class Layers:
             os.chown(target, found.st_uid, found.st_gid)
             os.chmod(target, stat.S_IMODE(found.st_mode))
         else:
-            _bind_file(source, target)
+            sc.bind_file(source, target)
 
     def _bind_tree(self, source: str, target: str, *, readonly: bool = False) -> None:
         """Each entry of `source` bound below `target`; folders that both have are entered."""
@@ -311,24 +317,24 @@ class Layers:
             else:
                 if entry.is_dir():
                     os.mkdir(place)
-                _bind_file(entry.path, place)
+                sc.bind_file(entry.path, place)
                 if readonly:
-                    _protect(place)
+                    sc.protect(place)
 
     def _proc(self, real_devices: str, real_modules: str) -> None:
         """/proc/driver as the host has it (empty without a driver), and the two text files every tool reads."""
         if os.path.isdir("/proc/driver"):
             sc.mount("nvsim", "/proc/driver", "tmpfs", options="mode=555")
             self._bind_tree(f"{self.root}/proc/driver", "/proc/driver", readonly=True)
-        self._merged("/proc/devices", _devices(real_devices, _text(f"{self.root}/proc/devices")))
+        self._merged("/proc/devices", procfs.devices(real_devices, procfs.text(f"{self.root}/proc/devices")))
         if os.path.exists(f"{self.root}/proc/version"):
-            self._merged("/proc/version", _text(f"{self.root}/proc/version"))
+            self._merged("/proc/version", procfs.text(f"{self.root}/proc/version"))
         if os.path.exists(f"{self.root}/proc/misc"):
-            self._merged("/proc/misc", _misc(_text("/proc/misc"), _text(f"{self.root}/proc/misc")))
+            self._merged("/proc/misc", procfs.misc(procfs.text("/proc/misc"), procfs.text(f"{self.root}/proc/misc")))
         if os.path.isdir(f"{self.root}/{BINFMT}") and os.path.isdir(f"/{BINFMT}"):
             sc.mount("nvsim", f"/{BINFMT}", "tmpfs", options="mode=555")
             self._bind_tree(f"{self.root}/{BINFMT}", f"/{BINFMT}", readonly=True)
-        modules = _text(f"{self.root}/proc/modules")
+        modules = procfs.text(f"{self.root}/proc/modules")
         self._merged("/proc/modules", modules + "".join(
             line for line in real_modules.splitlines(keepends=True) if not line.startswith("nvidia")))
 
@@ -338,7 +344,7 @@ class Layers:
             with open(file, "w") as f:
                 f.write(text)
             sc.mount(file, path, flags=sc.BIND)
-            _protect(path)
+            sc.protect(path)
 
     def _sys(self) -> None:
         """The built parts of /sys over sysfs; what sysfs has no folder for cannot be shown."""
@@ -351,7 +357,7 @@ class Layers:
         """Puts a wrapper where the low-level runtime is; the real one stays reachable below the scratch folder."""
         os.makedirs(f"{self.scratch}/lowlevel/real", exist_ok=True)
         kept, wrapper = f"{self.scratch}/lowlevel/real/{name}", f"{self.scratch}/lowlevel/{name}"
-        _bind_file(f"/proc/self/fd/{real}", kept)
+        sc.bind_file(f"/proc/self/fd/{real}", kept)
         with open(wrapper, "w") as f:
             f.write(launcher.replace("@REAL@", kept))
         os.chmod(wrapper, 0o755)
@@ -375,69 +381,17 @@ class Layers:
 
 def _can_make_nodes() -> bool:
     """Whether this process is root outside any user namespace: only then does the kernel let it make device nodes."""
-    return _text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
+    return procfs.text("/proc/self/uid_map").split() == ["0", "0", "4294967295"]
 
 
 def _is_nvidia_node(name: str) -> bool:
-    return name.startswith(("nvidia", "nvhost", "nvmap")) or name in ("dxg", "dri", "gdrdrv")
+    """Whether it is a node, or a folder of nodes, of which the machine has its own or none."""
+    return name.startswith(("nvidia", "nvhost", "nvmap")) or name in OTHER_NODES
 
 
 def _is_instance_node(node: "dict[str, Any]") -> bool:
     """Whether it belongs to a MIG instance: those are made as the tree has them now, not as it was built."""
     return "/nvidia-caps/" in node["path"] and capabilities.FIRST <= node["minor"] <= capabilities.LAST
-
-
-def _bind_file(source: str, target: str) -> None:
-    if not os.path.lexists(target):
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-    sc.mount(source, target, flags=sc.BIND)
-
-
-def _protect(target: str) -> None:
-    """Makes a bind read-only: the kernel's files cannot be written, not even by root in a container."""
-    sc.mount("none", target, flags=sc.BIND | sc.REMOUNT | sc.RDONLY | sc.NOSUID | sc.NODEV | sc.NOEXEC)
-
-
-def _copy_mode(source: int, target: str) -> None:
-    found = os.stat(f"/proc/self/fd/{source}")
-    os.chmod(target, stat.S_IMODE(found.st_mode))
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, errors="replace") as f:
-            return f.read()
-    except OSError:
-        return ""
-
-
-def _devices(real: str, built: str) -> str:
-    """/proc/devices of the real kernel with the character devices of the built host, NVIDIA's own replaced."""
-    ours = [line for line in built.partition("Block devices:")[0].splitlines() if "nvidia" in line]
-    head, block, tail = real.partition("Block devices:")
-    lines = [line for line in head.splitlines() if "nvidia" not in line]
-    while lines and not lines[-1]:
-        lines.pop()
-    title, rest = lines[:1], lines[1:]
-    rest = sorted([*rest, *ours], key=lambda line: int(line.split()[0]) if line.split() else 0)
-    return "\n".join([*title, *rest]) + "\n\n" + block + tail
-
-
-def _misc(real: str, built: str) -> str:
-    """/proc/misc of the real kernel with the lines of the built host whose minors are free."""
-    taken = {line.split()[0] for line in real.splitlines() if line.split()}
-    return "".join(line + "\n" for line in built.splitlines() if line.split()[0] not in taken) + real
-
-
-def _mounts_below(target: str) -> list[str]:
-    """Mount points strictly below a folder, outermost first, without those inside another one of them."""
-    with open("/proc/self/mountinfo") as f:
-        points = sorted({line.split()[4].encode().decode("unicode_escape") for line in f})
-    found: list[str] = []
-    for point in points:
-        if point.startswith(target.rstrip("/") + "/") and not any(point.startswith(p + "/") for p in found):
-            found.append(point)
-    return found
 
 
 def _cgroup(wanted: str) -> None:
@@ -446,7 +400,7 @@ def _cgroup(wanted: str) -> None:
     if wanted == "v1" and os.path.ismount(f"{base}/unified"):
         sc.umount(f"{base}/unified")
     if wanted == "v2" and not os.path.exists(f"{base}/cgroup.controllers"):
-        for point in sorted([*_mounts_below(base), base], reverse=True):
+        for point in sorted([*procfs.mounts_below(base), base], reverse=True):
             sc.umount(point)
         sc.mount("cgroup2", base, "cgroup2")
 

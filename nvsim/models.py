@@ -15,6 +15,7 @@ from nvsim.settings import settings_of
 
 CATALOG = Path(__file__).resolve().parent / "catalog" / "gpus.yaml"
 MIB = 1024 * 1024
+BASE_BOARD_GPUS = 8  # of an HGX
 AMPERE, HOPPER = 7, 9
 BRAND_TESLA, BRAND_GEFORCE, BRAND_NVIDIA = 2, 5, 14
 _UUID = re.compile(r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -92,7 +93,7 @@ def board_gpu(model_key: str, *, index: int, minor: int, uuid: str, bus_id: str,
              "pcie_switch": pcie_switch, "host_bridge": index if host_bridge is None else host_bridge,
              "module_id": index + 1, "serial": serial if m["serial"] else "", "pdi": _pdi(uuid)}
     return Gpu(**_identity(m, driver_branch), **_mig(m, driver_branch), **_pci(m, bus_id), **_memory(m), **_clocks(m),
-               **_power(m, index), **_thermal(m, index), **_errors(m), **_links(m), **model_details.details(m),
+               **_power(m, index), **_thermal(m, index), **_errors(m), **_links(m, index), **model_details.details(m),
                **settings_of(m), **place)
 
 
@@ -216,12 +217,18 @@ def _errors(m: dict[str, Any]) -> dict[str, Any]:
                   "remapped_failure": 0, "remap_banks_max": m["row_remap_banks"]}
 
 
-def _links(m: dict[str, Any]) -> dict[str, Any]:
-    """NVLinks.  Without NVSwitches on the base board nothing is at their other ends, so they are down."""
+def _links(m: dict[str, Any], index: int) -> dict[str, Any]:
+    """NVLinks, to the NVSwitches of the GPU's own base board.
+
+    Without NVSwitches there nothing is at their other ends, so they are down."""
     links = m["nvlink"]["links"]
     values = {"nvlink_links": links, "nvlink_version": m["nvlink"].get("version", 0),
               "nvlink_speed": m["nvlink"].get("speed", 0)}
     switches = m.get("nvswitch_bus_ids", [])
+    if "base_boards" in m:
+        each = len(switches) // m["base_boards"]
+        board = index // BASE_BOARD_GPUS % m["base_boards"]
+        switches = switches[board * each:][:each]
     if switches:
         remote = tuple(_encoded(switches[i * len(switches) // links]) if i < links else 0 for i in range(LINKS))
         values |= {"nvlink_active": (1 << links) - 1, "nvlink_remote": remote, "nvlink_remote_type": 2,

@@ -70,6 +70,17 @@ class Socket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fifo:
+    """A named pipe."""
+
+    path: str
+    mode: int = 0o666
+
+    def describe(self) -> str:
+        return f"pipe     {self.path} ({self.mode:04o})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
     """A stub written by nvsim.elf: see `elf.shared_object` for the fields."""
 
@@ -117,4 +128,4 @@ class BoardLibrary:
         return f"board    {self.path} ({self.artifact}, {len(self.board.gpus)} GPUs)"
 
 
-Op = Dir | File | Symlink | CharDev | Socket | Library | Artifact | BoardLibrary
+Op = Dir | File | Symlink | CharDev | Socket | Fifo | Library | Artifact | BoardLibrary

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from posixpath import basename, dirname
 
-from nvsim import ldcache, plan_dev, plan_driver, plan_operator, plan_proc, plan_sys, plan_wsl
+from nvsim import ldcache, plan_dev, plan_driver, plan_extras, plan_operator, plan_proc, plan_sys, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.ops import Dir, File, Op, Symlink
 from nvsim.plan_host import Host, host
@@ -45,7 +45,7 @@ def _machine(made: Host) -> list[Op]:
     if made.profile.wsl:
         return [*plan_wsl.machine(made), *plan_proc.files(made)]
     ops = [*plan_driver.sockets(made), *plan_dev.nodes(made), *plan_proc.files(made), *plan_sys.files(made),
-           *plan_operator.files(made.profile)]
+           *plan_operator.files(made.profile), *plan_extras.files(made)]
     if made.profile.driver_root == "/":
         return ops
     return [*plan_driver.base(made), *([plan_driver.cache(made, [])] if made.layout.ld_cache else []), *ops]

@@ -1,6 +1,6 @@
 """The device nodes of a host and the links to them: /dev/nvidia*, /dev/nvidia-caps, /dev/dri, /dev/char."""
 
-from nvsim import capabilities
+from nvsim import capabilities, plan_extras
 from nvsim.ops import CharDev, Op, Symlink
 from nvsim.plan_host import Host
 
@@ -12,13 +12,15 @@ def nodes(host: Host) -> list[Op]:
     """The nodes below /dev, and below /dev of a driver root or dev root that is not the root.
 
     Majors, minors and modes: nvidia-modprobe and udev as shipped.  None without kernel modules but those of other
-    display adapters.  With a dev root NVIDIA's own nodes are there alone; the kernel makes those of DRM in /dev."""
+    display adapters.  With a dev root NVIDIA's own nodes are there alone; the kernel makes those of DRM in /dev, and
+    so are those of other modules."""
     made = [*_nvidia(host), *_dri(host)] if host.kernel else []
+    others = [*_other_cards(host), *plan_extras.nodes(host)]
     if host.profile.dev_root:
         at = {capabilities.dev_of(host.profile.dev_root): _nvidia(host) if host.kernel else []}
-        at["/dev"] = [*at.get("/dev", []), *(_dri(host) if host.kernel else []), *_other_cards(host)]
+        at["/dev"] = [*at.get("/dev", []), *(_dri(host) if host.kernel else []), *others]
     else:
-        at = {dev: [*made, *_other_cards(host)] for dev in ("/dev", capabilities.dev_of(host.profile.driver_root))}
+        at = {dev: [*made, *others] for dev in ("/dev", capabilities.dev_of(host.profile.driver_root))}
     placeholder = host.profile.placeholders == "files"
     ops: list[Op] = [
         CharDev(path=f"{dev}/{path}", major=major, minor=minor, mode=mode, gid=gid, placeholder=placeholder)

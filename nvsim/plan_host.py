@@ -4,8 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nvsim import board_gpu, catalogue, models, profile_mig
+from nvsim import profile as profile_gpu
 from nvsim.profile import VIRTUALIZATION, Profile, near
 
+FIRST_GROUP = 40  # of the IOMMU groups of GPUs
+EXCLUSIVE_PROCESS = 3  # nvmlComputeMode_t: one client for each GPU, which is the MPS server
 HOST_BRIDGES = (0x00, 0x80)  # bus numbers: the lower and the upper half of a PCI domain
 
 
@@ -25,6 +28,7 @@ class Gpu:
     render: int
     numa_node: int
     cpus: str  # those near it, as Linux lists them: 0-15,128-143
+    iommu_group: int = -1  # of a GPU that is bound to vfio-pci
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class Host:
     windows: str  # version of Windows' driver on a WSL 2 machine, which has no kernel modules
     parts: frozenset[str]
     gpus: tuple[Gpu, ...]
+    vfio: tuple[Gpu, ...]  # those that are bound to vfio-pci
     nvswitches: tuple[str, ...]  # bus ids
     nvswitch_device: int  # PCI device number
     other_cards: tuple[str, ...]  # bus ids of other display adapters
@@ -57,20 +62,21 @@ def host(profile: Profile) -> Host:
     switches = tuple(first.get("nvswitch_bus_ids", ())) if profile.nvswitches else ()
     parts = {"persistenced": profile.persistenced, "fabricmanager": profile.fabricmanager, "nvswitch": bool(switches)}
     branch = next((release.branch for release in (driver, kernel) if release), 0)
-    taken = {gpu.bus_id for gpu in profile.gpus}
+    taken = {gpu.bus_id for gpu in profile.gpus + profile.vfio}
+    made = [_gpu(profile, i, gpu, branch) for i, gpu in enumerate(profile.gpus + profile.vfio)]
     free = (f"0000:{bus:02x}:00.0" for bus in range(2, 0x7F) if f"0000:{bus:02x}:00.0" not in taken | set(switches))
     return Host(profile=profile, layout=layout, driver=driver, kernel=kernel,
                 windows=profile.kernel_driver if profile.wsl else "",
                 parts=frozenset(layout.parts) | {name for name, there in parts.items() if there and driver},
-                gpus=_linked(profile, [_gpu(profile, i, branch) for i in range(len(profile.gpus))]),
+                gpus=_linked(profile, made[:len(profile.gpus)]),
+                vfio=tuple(replace(gpu, iommu_group=FIRST_GROUP + i) for i, gpu in enumerate(made[len(profile.gpus):])),
                 nvswitches=switches,
                 nvswitch_device=int(first.get("nvswitch_device", "0"), 16),
                 other_cards=tuple(next(free) for _ in range(profile.other_cards)))
 
 
-def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
-    gpu = profile.gpus[i]
-    node = near(profile, gpu)
+def _gpu(profile: Profile, i: int, gpu: profile_gpu.Gpu, branch: int) -> Gpu:
+    node = near(profile, gpu, i)
     cpus = _cpus_near(node, profile)
     record = models.board_gpu(gpu.model, index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id,
                               serial=gpu.serial, driver_branch=branch, numa_node=node, cpus=cpus)
@@ -79,7 +85,8 @@ def _gpu(profile: Profile, i: int, branch: int) -> Gpu:
     if gpu.mig is not None and version:
         source = f"profile {profile.name}: gpus: GPU {gpu.index}: mig"
         record = replace(record, **profile_mig.fields(record, gpu.mig, version, source))
-    record = replace(record, irq=irq, virtualization=VIRTUALIZATION[profile.virtualization])
+    record = replace(record, irq=irq, virtualization=VIRTUALIZATION[profile.virtualization],
+                     compute_mode=EXCLUSIVE_PROCESS if profile.extras.mps else record.compute_mode)
     return Gpu(board=record, model=models.model(gpu.model), index=gpu.index, minor=gpu.minor,
                bus_id=gpu.bus_id, irq=irq, card=profile.other_cards + i, render=128 + i, numa_node=node, cpus=cpus)
 

@@ -14,8 +14,10 @@ def files(profile: Profile) -> list[Op]:
     The driver is the host's own where the driver root is the root, else that of a container."""
     if not (profile.operator and profile.driver and profile.kernel_driver):
         return []
-    ops: list[Op] = [File(path=f"{VALIDATIONS}/{name}", data=b"")
-                     for name in ("toolkit-ready", "cuda-ready", "plugin-ready")]
+    extras = profile.extras
+    flags = {"toolkit": True, "cuda": True, "plugin": True, "nvidia-fs": extras.gds, "gdrcopy": extras.gdrcopy,
+             "mofed": extras.mofed}
+    ops: list[Op] = [File(path=f"{VALIDATIONS}/{name}-ready", data=b"") for name, there in flags.items() if there]
     ops += [File(path=f"{VALIDATIONS}/driver-ready", data=driver_ready(profile).encode()),
             File(path="/run/nvidia/toolkit/toolkit.pid", data=b"2904\n")]
     if profile.driver_root != "/":

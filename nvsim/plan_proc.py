@@ -4,7 +4,7 @@ Formats are facts from the public source of the open modules, which share this c
 
 import functools
 
-from nvsim import capabilities, catalogue
+from nvsim import capabilities, catalogue, plan_extras
 from nvsim.ops import Dir, File, Op
 from nvsim.plan_host import Gpu, Host, uses_gsp
 
@@ -134,6 +134,7 @@ def _devices(host: Host) -> str:
         characters += [(major, name) for name, major in catalogue.majors(host.kernel.branch)]
     elif host.other_cards:
         characters += [(226, "drm")]
+    characters += plan_extras.majors(host)
     return ("Character devices:\n" + "".join(f"{major:3} {name}\n" for major, name in sorted(characters, key=_major))
             + "\nBlock devices:\n" + "".join(f"{m:3} {name}\n" for m, name in sorted(host.layout.block_majors.items())))
 
@@ -145,12 +146,15 @@ def _major(line: tuple[int, str]) -> int:
 def _modules(host: Host) -> str:
     """/proc/modules.  Addresses are zero, as for readers without privileges."""
     kind = host.profile.kernel_module
-    ours = "".join(f"{m.name} {m.size} {len(m.users)} {''.join(f'{user},' for user in m.users) or '-'} Live "
-                   f"0x0000000000000000 ({m.flags[kind]})\n" for m in catalogue.modules()) if host.kernel else ""
+    ours = plan_extras.modules(host)
+    for m in catalogue.modules() if host.kernel else ():
+        users = (*plan_extras.users(host), *m.users) if m.name == "nvidia" else m.users
+        ours += (f"{m.name} {m.size} {len(users)} {''.join(f'{user},' for user in users) or '-'} Live "
+                 f"0x0000000000000000 ({m.flags[kind]})\n")
     others = "".join(line + "\n" for line in host.layout.modules.splitlines())
     if host.kernel:
         return ours + others
-    return "".join(_without_users(line) + "\n" for line in others.splitlines())
+    return ours + "".join(_without_users(line) + "\n" for line in others.splitlines())
 
 
 def _without_users(line: str) -> str:

@@ -2,15 +2,16 @@
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from nvsim import catalogue, models
+from nvsim import catalogue, models, plan_extras
 from nvsim.ops import File, Op, Symlink
 from nvsim.plan_host import HOST_BRIDGES, Gpu, Host
 from nvsim.plan_operator import firmware_path
 
 NVIDIA, INTEL, ASPEED = 0x10DE, 0x8086, 0x1A03
 ROOT_PORT, BMC = 0x347A, 0x2000
+VFIO = "vfio-pci"
 DISPLAY = 0x03  # PCI base class
 _SPEEDS = {1: "2.5", 2: "5.0", 3: "8.0", 4: "16.0", 5: "32.0", 6: "64.0"}  # GT/s by PCIe generation
 _MIB = 1024 * 1024
@@ -39,6 +40,7 @@ class Function:
 def files(host: Host) -> list[Op]:
     """Modules, and the PCI functions of GPUs, NVSwitches and other display adapters with the ports that lead there."""
     functions = [*(f for gpu in host.gpus for f in _gpu_functions(host, gpu)),
+                 *(replace(f, driver=VFIO) for gpu in host.vfio for f in _gpu_functions(host, gpu)),
                  *(_nvswitch(host, i, bus_id) for i, bus_id in enumerate(host.nvswitches)),
                  *(Function(bus_id=bus_id, vendor=ASPEED, device=BMC, pci_class=0x030000, subsystem=(ASPEED, BMC),
                             revision=0x41, driver="ast") for bus_id in host.other_cards)]
@@ -51,7 +53,21 @@ def files(host: Host) -> list[Op]:
             ops += _drm(places[gpu.bus_id], gpu.bus_id, f"renderD{gpu.render}", gpu.render)
     for card, bus_id in enumerate(host.other_cards):
         ops += _drm(places[bus_id], bus_id, f"card{card}", card)
+    for gpu in host.vfio:
+        ops += _iommu_group(gpu, [places[f.bus_id] for f in functions if f.bus_id[:-1] == gpu.bus_id[:-1]])
     return [*ops, _file("/sys/module/firmware_class/parameters/path", firmware_path(host.profile) + "\n", 0o644)]
+
+
+def _iommu_group(gpu: Gpu, places: list[str]) -> list[Op]:
+    """The group of a GPU's functions, which a virtual machine gets as a whole."""
+    group = f"/sys/kernel/iommu_groups/{gpu.iommu_group}"
+    ops: list[Op] = [_file(f"{group}/type", "DMA\n")]
+    for place in places:
+        up = "../" * (place.count("/") - 1)
+        ops += [Symlink(path=f"{place}/iommu_group", target=f"{up}kernel/iommu_groups/{gpu.iommu_group}"),
+                Symlink(path=f"{group}/devices/{place.rpartition('/')[2]}",
+                        target="../../../.." + place.removeprefix("/sys"))]
+    return ops
 
 
 def _file(path: str, text: str, mode: int = 0o444) -> Op:
@@ -120,8 +136,9 @@ def _function(f: Function, place: str) -> list[Op]:
         "uevent": uevent(f), "resource": resource(f), "enable": "1" if f.driver else "0"}
     ops: list[Op] = []
     if f.pci_class >> 16 == DISPLAY:  # what else sysfs shows is read of GPUs alone
-        texts |= {"broken_parity_status": "0", "msi_bus": "1", "d3cold_allowed": "1", "driver_override": "(null)",
-                  "power/control": "on", "power/runtime_status": "active"}
+        texts |= {"broken_parity_status": "0", "msi_bus": "1", "d3cold_allowed": "1",
+                  "driver_override": f.driver if f.driver == VFIO else "(null)", "power/control": "on",
+                  "power/runtime_status": "active"}
         ops += [_file(f"{place}/{name}", "", 0o200) for name in ("remove", "rescan", "reset")]
     if f.link[0]:
         speed = f"{_SPEEDS[f.link[0]]} GT/s PCIe"
@@ -221,16 +238,17 @@ def _modules(host: Host) -> list[Op]:
     kind = host.profile.kernel_module
     for module in catalogue.modules():
         top = f"/sys/module/{module.name}"
+        users = (*plan_extras.users(host), *module.users) if module.name == "nvidia" else module.users
         source = hashlib.sha256(f"{module.name} {host.kernel.version} {kind}".encode()).hexdigest()[:24].upper()
         parameters = dict(module.parameters)
         if module.name == "nvidia":
             parameters |= {f"NVreg_{name}": str(value) if value != "" else "(null)"
                            for name, value in catalogue.parameters(host.kernel.branch)}
-        texts = {"version": host.kernel.version, "srcversion": source, "refcnt": str(len(module.users)),
+        texts = {"version": host.kernel.version, "srcversion": source, "refcnt": str(len(users)),
                  "initstate": "live", "taint": module.flags[kind], "coresize": str(module.size), "initsize": "0"}
         texts |= {f"parameters/{name}": value for name, value in parameters.items()}
         ops += [_file(f"{top}/{name}", text + "\n") for name, text in texts.items()]
-        ops += [Symlink(path=f"{top}/holders/{user}", target=f"../../{user}") for user in module.users]
+        ops += [Symlink(path=f"{top}/holders/{user}", target=f"../../{user}") for user in users]
     driver = "/sys/bus/pci/drivers/nvidia"
     ops += [_file(f"{driver}/{name}", "", 0o200) for name in ("bind", "unbind", "new_id", "remove_id", "uevent")]
     return [*ops, Symlink(path=f"{driver}/module", target="../../../../module/nvidia")]

@@ -10,9 +10,10 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalogue, document, models, profile_fabric, profile_mig, profile_wsl
+from nvsim import catalogue, document, models, profile_extras, profile_fabric, profile_mig, profile_wsl
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
+from nvsim.profile_extras import Extras
 from nvsim.profile_fabric import Bridge, Fabric
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
@@ -70,6 +71,8 @@ class Profile:
     dev_root: str = ""  # the only folder whose dev/ has the driver's nodes; empty: / and the driver root
     operator: bool = False  # the GPU Operator runs here, and validated driver and toolkit
     gpus: tuple[Gpu, ...] = ()
+    vfio: tuple[Gpu, ...] = ()  # GPUs that are bound to vfio-pci: the driver does not have them
+    extras: Extras = Extras()
     compat32: bool = True  # 32-bit libraries are installed
     persistenced: bool = True  # nvidia-persistenced runs
     fabricmanager: bool = False  # nvidia-fabricmanager runs
@@ -91,7 +94,8 @@ class Profile:
 
 KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root", "operator",
         "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl",
-        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders")
+        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders",
+        "vfio", *profile_extras.KEYS)
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
@@ -167,14 +171,16 @@ def _changed(base: Profile, keys: Keys) -> Profile:
     driver = _version(keys, "driver", base.driver)
     kernel = _version(keys, "kernel_driver", driver if "driver" in keys else base.kernel_driver)
     default_kind = base.kernel_module if "driver" not in keys else "open" if _branch(kernel) >= 560 else "closed"
-    gpus = _gpus(keys, base.name) if "gpus" in keys else base.gpus
+    gpus = _gpus(keys, "gpus", base.name, 0) if "gpus" in keys else base.gpus
+    vfio = _gpus(keys, "vfio", base.name, len(gpus)) if "vfio" in keys else base.vfio
     nvswitches = keys.flag("nvswitches", default=_has_switches(gpus) if "gpus" in keys else base.nvswitches)
     fabric = base.fabricmanager if nvswitches == base.nvswitches else nvswitches
     return Profile(
         name=base.name, about=keys.text("about", base.about), layout=keys.text("layout", base.layout), driver=driver,
         kernel_driver=kernel, driver_root=_root(keys, "driver_root", base.driver_root),
         dev_root=_root(keys, "dev_root", base.dev_root), operator=keys.flag("operator", default=base.operator),
-        gpus=gpus, nvswitches=nvswitches,
+        gpus=gpus, nvswitches=nvswitches, vfio=vfio,
+        extras=profile_extras.extras(keys, base.extras),
         kernel_module=_kind(keys.choice("kernel_module", ("open", "closed"), default_kind)),
         compat32=keys.flag("compat32", default=base.compat32),
         persistenced=keys.flag("persistenced", default=base.persistenced),
@@ -192,9 +198,10 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         placeholders=_placeholders(keys.choice("placeholders", ("files", "none"), base.placeholders)))
 
 
-def near(profile: Profile, gpu: Gpu) -> int:
-    """The NUMA node that a GPU is near."""
-    return gpu.numa_node if gpu.numa_node >= 0 else gpu.index * profile.numa_nodes // len(profile.gpus)
+def near(profile: Profile, gpu: Gpu, place: int) -> int:
+    """The NUMA node that a GPU is near; `place` is its place among `gpus` and `vfio` together."""
+    total = len(profile.gpus) + len(profile.vfio)
+    return gpu.numa_node if gpu.numa_node >= 0 else place * profile.numa_nodes // total
 
 
 def _kind(word: str) -> Literal["open", "closed"]:
@@ -215,8 +222,10 @@ def _checked(profile: Profile, keys: Keys) -> Profile:
         threads = f" of {profile.threads} threads" if profile.threads > 1 else ""
         raise NvsimError(f"{profile.numa_nodes} NUMA nodes{threads} for {profile.cpus} CPUs",
                          source=keys.where("numa_nodes"))
+    if any(gpu.mig is not None for gpu in profile.vfio):
+        raise NvsimError("the driver does not have these GPUs, so it makes no instances", source=keys.where("vfio"))
     for what in ("minor", "uuid", "bus_id"):
-        values = [getattr(gpu, what) for gpu in profile.gpus]
+        values = [getattr(gpu, what) for gpu in profile.gpus + (profile.vfio if what != "minor" else ())]
         twice = sorted({str(value) for value in values if values.count(value) > 1})
         if twice:
             raise NvsimError(f"two GPUs with {what} {twice[0]}", source=keys.where("gpus"))
@@ -227,7 +236,7 @@ def _checked(profile: Profile, keys: Keys) -> Profile:
     switches = models.model(profile.gpus[0].model).get("nvswitch_bus_ids", ()) if profile.gpus else ()
     if profile.nvswitches and not switches:
         raise NvsimError("the base board of these GPUs has no NVSwitches", source=keys.where("nvswitches"))
-    taken = [gpu.bus_id for gpu in profile.gpus if profile.nvswitches and gpu.bus_id in switches]
+    taken = [gpu.bus_id for gpu in profile.gpus + profile.vfio if profile.nvswitches and gpu.bus_id in switches]
     if taken:
         raise NvsimError(f"an NVSwitch sits at {taken[0]}", source=keys.where("gpus"), hint="nvswitches: false")
     for gpu in profile.gpus:
@@ -305,11 +314,13 @@ def _has_switches(gpus: tuple[Gpu, ...]) -> bool:
     return len(gpus) > 1 and "nvswitch_bus_ids" in models.model(gpus[0].model)
 
 
-def _gpus(keys: Keys, name: str) -> tuple[Gpu, ...]:
-    """The GPUs in the order of their bus ids.  Minors follow that order, as the driver hands them out at probe."""
+def _gpus(keys: Keys, key: str, name: str, first: int) -> tuple[Gpu, ...]:
+    """The GPUs of a list in the order of their bus ids, after `first` others.
+
+    Minors follow that order, as the driver hands them out at probe."""
     found: list[tuple[str, dict[str, Any]]] = []
-    for where, item in keys.items("gpus"):
-        found += _group(item, where, name, len(found))
+    for where, item in keys.items(key):
+        found += _group(item, where, name, first + len(found))
         if len(found) > MOST_GPUS:
             raise NvsimError(f"more than {MOST_GPUS} GPUs", source=where)
     ordered = sorted(found, key=lambda pair: pair[0])

@@ -209,7 +209,7 @@ def _means(keys: _Keys, name: str) -> Profile | None:
 
 def _meaning(one: Profile) -> Profile:
     """The profile with every GPU's NUMA node said."""
-    return replace(one, gpus=tuple(replace(gpu, numa_node=profile.near(one, gpu)) for gpu in one.gpus))
+    return replace(one, gpus=tuple(replace(gpu, numa_node=profile.near(one, gpu, gpu.index)) for gpu in one.gpus))
 
 
 def write(text: str, path: str, *, force: bool = False) -> None:

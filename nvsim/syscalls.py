@@ -1,9 +1,10 @@
-"""The few system calls that entering a machine needs, through ctypes.  Each raises OSError.
+"""The few system calls that entering a machine needs, through ctypes, and binds.  Each raises OSError.
 
-Kept free of everything but ctypes and os: process 1 of a machine imports it."""
+Kept free of everything but ctypes, os and stat: process 1 of a machine imports it."""
 
 import ctypes
 import os
+import stat
 
 NEWNS, NEWCGROUP, NEWUSER, NEWPID = 0x00020000, 0x02000000, 0x10000000, 0x20000000
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
@@ -32,6 +33,24 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
 def umount(target: str) -> None:
     """umount2(2), lazily."""
     _checked(_libc.umount2(os.fsencode(target), MNT_DETACH), target)
+
+
+def bind_file(source: str, target: str) -> None:
+    """Binds a file or folder; an empty file is made first where there is nothing."""
+    if not os.path.lexists(target):
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    mount(source, target, flags=BIND)
+
+
+def protect(target: str) -> None:
+    """Makes a bind read-only: the kernel's files cannot be written, not even by root in a container."""
+    mount("none", target, flags=BIND | REMOUNT | RDONLY | NOSUID | NODEV | NOEXEC)
+
+
+def copy_mode(source: int, target: str) -> None:
+    """Gives a path the permission bits of what a descriptor stands for."""
+    found = os.stat(f"/proc/self/fd/{source}")
+    os.chmod(target, stat.S_IMODE(found.st_mode))
 
 
 def die_with_parent(signal: int) -> None:

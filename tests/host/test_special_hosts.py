@@ -76,3 +76,74 @@ def test_a_checkpoint_tool_finds_a_driver_in_proc_wherever_its_nodes_are(host: M
     assert places[:1] == ([node] if node else [])
     gpus = [gpu.bus_id for gpu in build.describe(host.root).gpus] if node else []
     assert [Path(path).name for path in there(host, "/proc/driver/nvidia/gpus/*")] == gpus
+
+
+@pytest.mark.parametrize("host", ["t4x3-vfio"], indirect=True)
+def test_a_gpu_bound_to_vfio_is_none_of_the_drivers(host: Machine, prefix: str) -> None:
+    assert out(host, "nvidia-smi", "-L").count("UUID") == 1
+    assert there(host, "/dev/nvidia[0-9]") == ["/dev/nvidia0"]
+    assert len(there(host, "/dev/vfio/[0-9]*")) == len(there(host, "/sys/kernel/iommu_groups/*/devices/*")) == 2
+    assert out(host, "readlink", "/sys/bus/pci/devices/0000:65:00.0/driver").strip().endswith("/vfio-pci")
+    assert out(host, f"{prefix}/nvidia-container-cli", "info").count("Device Index") == 1
+
+
+@pytest.mark.parametrize("host", ["a10x4-vfio"], indirect=True)
+def test_a_host_that_hands_on_all_gpus_shows_no_driver(host: Machine) -> None:
+    assert there(host, "/dev/nvidia*", "/proc/driver/nvidia") == []
+    assert len(there(host, "/sys/bus/pci/drivers/vfio-pci/0000:*")) == 4
+
+
+@pytest.mark.parametrize("host", ["kernel-module-only"], indirect=True)
+def test_kernel_modules_without_libraries_leave_nvml_missing(host: Machine, prefix: str) -> None:
+    assert there(host, "/dev/nvidia0", "/proc/driver/nvidia/version", "/usr/bin/nvidia-smi") == [
+        "/dev/nvidia0", "/proc/driver/nvidia/version"]
+    done = host.run([f"{prefix}/nvidia-container-cli", "info"])
+    assert done.returncode != 0
+    assert "load library failed: libnvidia-ml.so.1" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["libraries-only"], indirect=True)
+def test_libraries_without_kernel_modules_answer_that_the_driver_is_not_loaded(host: Machine, prefix: str) -> None:
+    assert there(host, "/dev/nvidia*") == []
+    done = host.run([f"{prefix}/nvidia-container-cli", "info"])
+    assert "nvml error: driver not loaded" in done.stderr
+    said = host.run(["nvidia-smi"])
+    assert (said.returncode, "couldn't communicate with the NVIDIA driver" in said.stdout) == (9, True)
+
+
+@pytest.mark.parametrize("host", ["version-mismatch"], indirect=True)
+def test_libraries_of_another_version_answer_that_driver_and_library_differ(host: Machine, prefix: str) -> None:
+    assert "550.54.15" in out(host, "cat", "/proc/driver/nvidia/version")
+    assert "Driver/library version mismatch" in host.run(["nvidia-smi"]).stdout
+    assert "nvml error: driver/library version mismatch" in host.run([f"{prefix}/nvidia-container-cli", "info"]).stderr
+
+
+@pytest.mark.parametrize("host", ["gpu-missing-from-dev"], indirect=True)
+def test_a_gpu_without_a_node_is_in_proc_and_sys_and_not_in_nvml(host: Machine) -> None:
+    missing = "0000:00:1c.0"
+    assert len(there(host, f"/proc/driver/nvidia/gpus/{missing}", f"/sys/bus/pci/drivers/nvidia/{missing}")) == 2
+    buses = out(host, "nvidia-smi", "--query-gpu=pci.bus_id", "--format=csv,noheader").lower().split()
+    assert [bus[4:] for bus in buses] == ["0000:00:1b.0", "0000:00:1d.0", "0000:00:1e.0"]
+
+
+@pytest.mark.parametrize("host", ["h100x8-gpudirect"], indirect=True)
+def test_storage_rdma_and_copy_nodes_are_those_that_the_toolkits_modes_find(host: Machine, prefix: str) -> None:
+    found = {}
+    for mode in ("gds", "gdrcopy", "mofed"):
+        spec = json.loads(out(host, f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json", f"--mode={mode}"))
+        found[mode] = {node["path"] for device in spec["devices"] for node in device["containerEdits"]["deviceNodes"]}
+    assert found["gds"] == {f"/dev/nvidia-fs{i}" for i in range(16)}
+    assert found["gdrcopy"] == {"/dev/gdrdrv"}
+    assert found["mofed"] == {"/dev/infiniband/rdma_cm"} | {f"/dev/infiniband/uverbs{i}" for i in range(10)}
+    assert "gdrdrv" in out(host, "cat", "/proc/devices")
+
+
+@pytest.mark.parametrize("host", ["t4x1-mps"], indirect=True)
+def test_mps_shows_its_pipes_on_the_machine_and_leaves_nothing_beside_it(host: Machine, prefix: str) -> None:
+    kinds = out(host, "stat", "-c", "%F", "/tmp/nvidia-mps/control", "/tmp/nvidia-mps/log", "/var/log/nvidia-mps")
+    assert kinds.splitlines() == ["socket", "fifo", "directory"]
+    assert "/tmp/nvidia-mps" in out(host, f"{prefix}/nvidia-container-cli", "list").splitlines()
+    mode = out(host, "nvidia-smi", "--query-gpu=compute_mode", "--format=csv,noheader").strip()
+    assert mode == "Exclusive_Process"
+    assert out(host, "stat", "-c", "%a", "/tmp").strip() == f"{Path('/tmp').stat().st_mode & 0o7777:o}"
+    assert not Path("/tmp/nvidia-mps").exists()

@@ -6,7 +6,7 @@ from posixpath import dirname, join, normpath
 
 import pytest
 
-from nvsim import ops, profile
+from nvsim import ops, plan_host, profile
 from nvsim.errors import NvsimError
 from nvsim.ops import BoardLibrary, CharDev, Dir, File, Library, Op, Socket, Symlink
 from nvsim.plan import plan
@@ -369,6 +369,61 @@ def test_the_operator_flags_a_driver_that_was_installed_before() -> None:
 
 def test_the_operator_flags_nothing_before_the_driver_is_ready() -> None:
     assert not any("validations" in path for path in host(operator=True, kernel_driver="none"))
+
+
+def test_gpus_bound_to_vfio_are_in_sys_and_dev_vfio_and_nowhere_else() -> None:
+    found = host(vfio=[{"model": "RTX-4090", "bus_ids": ["41:00.0"]}])
+    place = next(path for path in found if path.endswith("/0000:41:00.0/vendor")).rpartition("/")[0]
+    driver, group = found[f"{place}/driver"], found[f"{place}/iommu_group"]
+    assert isinstance(driver, Symlink) and driver.target.endswith("bus/pci/drivers/vfio-pci")
+    assert isinstance(group, Symlink) and group.target.endswith("kernel/iommu_groups/40")
+    assert {path.rpartition("/")[2] for path in found if path.startswith("/sys/kernel/iommu_groups/40/devices/")} == {
+        "0000:41:00.0", "0000:41:00.1"}  # with its sound function
+    assert {path for path in found if path.startswith("/dev/vfio/")} == {"/dev/vfio/40", "/dev/vfio/vfio"}
+    assert "/proc/driver/nvidia/gpus/0000:41:00.0" not in found
+    assert "/dev/nvidia1" not in found and "/dev/dri/card1" not in found
+    library = found[f"{LIB}/libnvidia-ml.so.550.54.15"]
+    assert isinstance(library, BoardLibrary) and len(library.board.gpus) == 1
+
+
+def test_storage_and_copy_modules_use_the_drivers_module() -> None:
+    found = host(gds=True, gdrcopy=True)
+    assert {path for path in found if "/dev/nvidia-fs" in path} == {f"/dev/nvidia-fs{i}" for i in range(16)}
+    assert "509 nvidia-fs\n" in text_of(found, "/proc/devices")
+    users = "nvidia_fs,gdrdrv,nvidia_uvm,nvidia_modeset,"
+    assert re.search(rf"^nvidia \d+ 4 {users}", text_of(found, "/proc/modules"), re.M)
+    assert text_of(found, "/sys/module/nvidia/refcnt") == "4\n"
+    assert "/proc/driver/nvidia-fs/version" in found
+    without = host(gds=True, gdrcopy=True, kernel_driver="none")
+    assert not any("nvidia-fs" in path or "gdrdrv" in path for path in without)
+
+
+def test_rdma_ports_have_their_nodes_with_and_without_a_driver() -> None:
+    for found in (host(mofed=2), host(mofed=2, driver="none")):
+        ports = {path: (op.major, op.minor, op.mode) for path, op in found.items()
+                 if isinstance(op, CharDev) and "infiniband" in path}
+        assert ports["/dev/infiniband/uverbs1"] == (231, 193, 0o666)
+        assert ports["/dev/infiniband/umad1"] == (231, 1, 0o600)
+        assert len(ports) == 7
+
+
+def test_mps_has_its_pipes_where_the_daemon_or_kubernetes_puts_them() -> None:
+    found = host(mps=True)
+    assert {path for path in found if path.startswith("/tmp/nvidia-mps/")} == {
+        f"/tmp/nvidia-mps/{name}"
+        for name in ("control", "control_lock", "control_privileged", "log", "nvidia-cuda-mps-control.pid")}
+    library = found[f"{LIB}/libnvidia-ml.so.550.54.15"]
+    assert isinstance(library, BoardLibrary) and library.board.gpus[0].compute_mode == 3
+    operator = host(mps=True, operator=True)
+    assert "/run/nvidia/mps/nvidia.com/gpu/pipe/control" in operator
+    assert not any(path.startswith("/tmp") for path in operator)
+
+
+def test_the_gpus_of_an_hgx_2_are_linked_to_the_nvswitches_of_their_own_board() -> None:
+    gpus = plan_host.host(profile.load("v100x16")).gpus
+    first, second = ({gpu.board.nvlink_remote[:6] for gpu in half} for half in (gpus[:8], gpus[8:]))
+    assert len(first) == len(second) == 1
+    assert not set(*first) & set(*second)
 
 
 def test_other_branches_come_from_the_catalogue() -> None:
