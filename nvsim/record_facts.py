@@ -126,8 +126,9 @@ def _number(path: str, default: int = 0) -> int:
 
 
 def _gpus(root: str) -> Iterator[PciGpu]:
+    """The GPUs by address, without the virtual functions that one gives to vGPU guests."""
     for folder, vendor, kind in _functions(root):
-        if vendor == NVIDIA and kind >> 16 == _DISPLAY:
+        if vendor == NVIDIA and kind >> 16 == _DISPLAY and not os.path.lexists(f"{folder}/physfn"):
             bus_id = os.path.basename(folder)
             said = dict(line.split(":", 1) for line in
                         _text(f"{root}/proc/driver/nvidia/gpus/{bus_id}/information").splitlines() if ":" in line)

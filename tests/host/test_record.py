@@ -121,3 +121,45 @@ def test_a_file_is_written_whole_and_not_over_another_one(tmp_path):
     assert forced.returncode == 0
     assert target.read_text().startswith("about: other\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "mine.yaml"]
+
+
+def failed(machine, *argv):
+    """Standard error of a record that fails and prints nothing else."""
+    done = machine.run([sys.executable, *argv])
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    return done.stderr
+
+
+def test_a_gpu_that_the_catalogue_lacks_is_an_error_that_says_what_an_entry_needs(tmp_path):
+    root = tmp_path / "host"
+    build.build(profile.load("t4x1"), str(root))
+    device = root / "sys/bus/pci/devices/0000:00:1e.0/device"
+    device.chmod(0o644)
+    device.write_text("0x2abc\n")
+    with Machine(str(root)) as machine:
+        said = failed(machine, "-m", "nvsim", "record")
+    assert "GPU 0000:00:1e.0: the catalogue does not know this GPU: Tesla T4, PCI device 0x2ABC10DE" in said
+    assert "nvsim/catalog/gpus.yaml" in said
+    assert "pci_device_id" in said
+
+
+def test_a_gpu_that_fell_off_the_bus_is_recorded_and_noted_another_failure_of_nvml_ends_it(tmp_path):
+    root = str(tmp_path / "host")
+    build.build(profile.load("a10gx4"), root)
+    ctl = [sys.executable, "-m", "nvsim", "ctl", "--host", root, "set", "gpu=2"]
+    with Machine(root) as machine:
+        subprocess.run([*ctl, "fault=15"], check=True)
+        lost = machine.run([sys.executable, "-m", "nvsim", "record"])
+        subprocess.run([*ctl, "fault=999"], check=True)
+        said = failed(machine, "-m", "nvsim", "record")
+    assert meaning(profile.parse(lost.stdout, "a10gx4.yaml")) == meaning(profile.load("a10gx4"))
+    assert lost.stderr == "nvsim: NVML does not know the GPU at 0000:00:1d.0\n"
+    assert said.startswith("nvsim: GPU 0000:00:1d.0: NVML: Unknown Error\n")
+
+
+def test_without_nvidia_ml_py_the_error_says_how_to_get_it(tmp_path):
+    root = str(tmp_path / "host")
+    build.build(profile.load("t4x1"), root)
+    program = "import sys; sys.modules['pynvml'] = None; from nvsim.cli import main; sys.exit(main(['record']))"
+    with Machine(root) as machine:
+        assert "hint: pip install 'gpu-container-harness[record]'" in failed(machine, "-c", program)
