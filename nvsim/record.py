@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from nvsim import models, profile, record_facts, record_files, record_mig, record_nvml
+from nvsim import models, profile, record_facts, record_files, record_layout, record_mig, record_nvml
 from nvsim.errors import NvsimError
 from nvsim.profile import VIRTUALIZATION, Cache, Profile
 from nvsim.profile_fabric import NO_CLUSTER
@@ -49,7 +49,7 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
     and for errors of NVML."""
     facts = record_facts.gather()
-    driver = record_files.driver("", facts.system)
+    driver = record_layout.driver("")
     keys = _keys_of_all(facts, driver.version if driver else "")
     said: dict[str, Said] = {}
     notes: list[str] = []
@@ -58,7 +58,7 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
         said, why = record_nvml.ask(driver.library, [gpu.bus_id for gpu in facts.gpus])
         notes += [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
     else:
-        keys["layout"] = record_files.layout("", facts.system)
+        keys["layout"] = record_layout.layout("")
     keys["gpus"] = list(_groups(facts, said, driver.version if driver else facts.kernel_driver, kept or Kept()))
     keys |= _said_of_all(facts, said, keep=bool(kept and kept.uuids))
     keys["about"] = about or _about(facts, driver.version if driver else "")
@@ -138,8 +138,8 @@ def _other_uuid(uuid: str) -> str:
 def _about(facts: Facts, version: str) -> str:
     named = Counter(models.model(_model(gpu))["name"] for gpu in facts.gpus)
     parts = [f"{count} {name}" for name, count in named.items()] or ["no GPU"]
-    return ", ".join([*parts, facts.system_name or "unknown system", f"driver {version}" if version else "no driver",
-                      "as recorded"])
+    return ", ".join([*parts, record_layout.system("").get("PRETTY_NAME", "unknown system"),
+                      f"driver {version}" if version else "no driver", "as recorded"])
 
 
 def _with_files(keys: _Keys, name: str, *, driver: bool) -> _Keys:
