@@ -23,6 +23,10 @@ from nvsim.profile_fabric import NO_CLUSTER
 from nvsim.record_facts import Facts, PciGpu
 from nvsim.record_nvml import Said
 
+# What a recording can say; `profile`, `placeholders` and how Windows' driver stores are laid out show on no machine.
+KEYS = ("about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
+        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
+        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files")
 _STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
 _Keys = dict[str, Any]
 
@@ -47,7 +51,10 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     """The profile of the machine that this runs on.
 
     `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
-    and for errors of NVML."""
+    for errors of NVML, and on WSL 2."""
+    if os.path.exists("/dev/dxg"):
+        raise NvsimError("this is a WSL 2 machine: its driver is that of Windows, which cannot be recorded",
+                         source="/dev/dxg", hint="start from `profile: wsl2-rtx4090` and see docs/profiles.md: wsl")
     facts = record_facts.gather()
     driver = record_layout.driver("")
     keys = _keys_of_all(facts, driver.version if driver else "")
@@ -159,7 +166,7 @@ def _profile(keys: _Keys, name: str) -> Profile:
 
 
 def _dump(keys: _Keys) -> str:
-    ordered = {key: keys[key] for key in profile.KEYS if key in keys}
+    ordered = {key: keys[key] for key in KEYS if key in keys}
     return yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 
