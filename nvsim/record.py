@@ -16,13 +16,17 @@ from typing import Any
 
 import yaml
 
-from nvsim import models, profile, record_facts, record_files, record_mig, record_nvml
+from nvsim import models, profile, record_facts, record_files, record_layout, record_mig, record_nvml
 from nvsim.errors import NvsimError
 from nvsim.profile import VIRTUALIZATION, Cache, Profile
 from nvsim.profile_fabric import NO_CLUSTER
 from nvsim.record_facts import Facts, PciGpu
 from nvsim.record_nvml import Said
 
+# What a recording can say; `profile`, `placeholders` and how Windows' driver stores are laid out show on no machine.
+KEYS = ("about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
+        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
+        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files")
 _STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
 _Keys = dict[str, Any]
 
@@ -47,9 +51,12 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     """The profile of the machine that this runs on.
 
     `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
-    and for errors of NVML."""
+    for errors of NVML, and on WSL 2."""
+    if os.path.exists("/dev/dxg"):
+        raise NvsimError("this is a WSL 2 machine: its driver is that of Windows, which cannot be recorded",
+                         source="/dev/dxg", hint="start from `profile: wsl2-rtx4090` and see docs/profiles.md: wsl")
     facts = record_facts.gather()
-    driver = record_files.driver("", facts.system)
+    driver = record_layout.driver("")
     keys = _keys_of_all(facts, driver.version if driver else "")
     said: dict[str, Said] = {}
     notes: list[str] = []
@@ -58,7 +65,7 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
         said, why = record_nvml.ask(driver.library, [gpu.bus_id for gpu in facts.gpus])
         notes += [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
     else:
-        keys["layout"] = record_files.layout("", facts.system)
+        keys["layout"] = record_layout.layout("")
     keys["gpus"] = list(_groups(facts, said, driver.version if driver else facts.kernel_driver, kept or Kept()))
     keys |= _said_of_all(facts, said, keep=bool(kept and kept.uuids))
     keys["about"] = about or _about(facts, driver.version if driver else "")
@@ -138,8 +145,8 @@ def _other_uuid(uuid: str) -> str:
 def _about(facts: Facts, version: str) -> str:
     named = Counter(models.model(_model(gpu))["name"] for gpu in facts.gpus)
     parts = [f"{count} {name}" for name, count in named.items()] or ["no GPU"]
-    return ", ".join([*parts, facts.system_name or "unknown system", f"driver {version}" if version else "no driver",
-                      "as recorded"])
+    return ", ".join([*parts, record_layout.system("").get("PRETTY_NAME", "unknown system"),
+                      f"driver {version}" if version else "no driver", "as recorded"])
 
 
 def _with_files(keys: _Keys, name: str, *, driver: bool) -> _Keys:
@@ -159,7 +166,7 @@ def _profile(keys: _Keys, name: str) -> Profile:
 
 
 def _dump(keys: _Keys) -> str:
-    ordered = {key: keys[key] for key in profile.KEYS if key in keys}
+    ordered = {key: keys[key] for key in KEYS if key in keys}
     return yaml.dump(ordered, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 

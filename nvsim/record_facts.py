@@ -43,10 +43,8 @@ class Processors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The machine.  `system` is "ubuntu22.04", `system_name` what it calls itself; `imex` are its files of IMEX."""
+    """The machine.  `imex` are its files of IMEX."""
 
-    system: str
-    system_name: str
     kernel_driver: str
     kernel_module: Literal["open", "closed"]
     gpus: tuple[PciGpu, ...]
@@ -62,11 +60,9 @@ class Facts:
 
 def gather(root: str = "") -> Facts:
     """The facts of a machine.  What it does not show is as on one that has none of it."""
-    release = dict(_assignments(_text(f"{root}/etc/os-release")))
     version = _VERSION.search(_text(f"{root}/proc/driver/nvidia/version"))
     gpus = tuple(_gpus(root))
     return Facts(
-        system=release.get("ID", "") + release.get("VERSION_ID", ""), system_name=release.get("PRETTY_NAME", ""),
         kernel_driver=version[2] if version else "", kernel_module="open" if version and version[1] else "closed",
         gpus=gpus, processors=_processors(root, gpus),
         nvswitches=any(vendor == NVIDIA and kind >> 8 == _NVSWITCH for _, vendor, kind in _functions(root)),
@@ -105,12 +101,6 @@ def _text(path: str) -> str:
         return ""
 
 
-def _assignments(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.splitlines():
-        name, _, value = line.partition("=")
-        yield name.strip(), value.strip().strip("\"'")
-
-
 def _functions(root: str) -> Iterator[tuple[str, int, int]]:
     """The PCI functions by address: folder, vendor, class."""
     for folder in sorted(glob.glob(f"{glob.escape(root)}/sys/bus/pci/devices/*")):
@@ -126,8 +116,9 @@ def _number(path: str, default: int = 0) -> int:
 
 
 def _gpus(root: str) -> Iterator[PciGpu]:
+    """The GPUs by address, without the virtual functions that one gives to vGPU guests."""
     for folder, vendor, kind in _functions(root):
-        if vendor == NVIDIA and kind >> 16 == _DISPLAY:
+        if vendor == NVIDIA and kind >> 16 == _DISPLAY and not os.path.lexists(f"{folder}/physfn"):
             bus_id = os.path.basename(folder)
             said = dict(line.split(":", 1) for line in
                         _text(f"{root}/proc/driver/nvidia/gpus/{bus_id}/information").splitlines() if ":" in line)

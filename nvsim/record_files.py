@@ -1,65 +1,18 @@
 """What of a host's driver files and device nodes a machine does not have, and the state of its loader cache."""
 
-import glob
 import os
-import re
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from posixpath import basename, dirname, join
 from typing import Any
 
-from nvsim import catalogue, plan, plan_driver, plan_host
+from nvsim import plan, plan_driver, plan_host
 from nvsim.errors import NvsimError
 from nvsim.ops import File
 from nvsim.profile import Cache, Profile
 
-ROOTS = ("/", "/run/nvidia/driver")  # where a driver is looked for
-_VERSION = re.compile(r"\.so\.(\d{3}\.\d{2,3}(?:\.\d{2})?)$")
 _MAGIC = b"glibc-ld.so.cache1.1"
 _HEADER, _ENTRY = struct.Struct("<20sII"), struct.Struct("<iIIIQ")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driver:
-    """The driver's files on a machine.  `library` is the path of its libnvidia-ml.so.1 or, without, of the file."""
-
-    root: str
-    layout: str
-    version: str
-    library: str
-
-
-def driver(root: str, system: str) -> Driver | None:
-    """The driver that is installed: of several layouts and places, the one of which most files are there, and of
-    equal ones that of the system's own name.  None without driver."""
-    found = [one for place in ROOTS for name in catalogue.layout_names() if (one := _driver(root, place, name))]
-    return max(found, key=lambda one: (_present(root, one), one.layout == system), default=None)
-
-
-def layout(root: str, system: str) -> str:
-    """The layout of a machine without driver: by its system's name, else by its files."""
-    names = catalogue.layout_names()
-    if system in names:
-        return system
-    return max(names, key=lambda name: sum(_content(root + path) == text.encode()
-                                           for path, text in catalogue.layout(name).ld_files.items()))
-
-
-def _driver(root: str, place: str, name: str) -> Driver | None:
-    folder = root + place.rstrip("/") + catalogue.layout(name).path("<libdir>", "*")
-    link = next(iter(glob.glob(f"{folder}/libnvidia-ml.so.1")), "")
-    files = [*([os.path.realpath(link)] if link else []), *sorted(glob.glob(f"{folder}/libnvidia-ml.so.*.*")),
-             *sorted(glob.glob(f"{folder}/libcuda.so.*.*"))]
-    for file in files:
-        if version := _VERSION.search(file):
-            return Driver(root=place, layout=name, version=version[1], library=link or file)
-    return None
-
-
-def _present(root: str, one: Driver) -> int:
-    made = plan_host.host(Profile(name="", layout=one.layout, driver=one.version))
-    place = root + one.root.rstrip("/")
-    return sum(os.path.lexists(place + op.path) for op in plan_driver.files(made))
 
 
 def compat32(root: str, profile: Profile) -> bool:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from nvsim import build, plan_host, profile
+from nvsim import record as recording
 from nvsim.machine import Machine
 from nvsim.profile_fabric import NO_CLUSTER
 
@@ -27,6 +28,13 @@ VARIANTS = {
     "mig_places": "driver: 550.54.15\ngpus:\n  - model: A100-SXM4-40GB\n    count: 2\n"
                   "    mig: {1: [\"1g.5gb:6\", {profile: 2g.10gb, start: 2, compute: []}]}\n",
 }
+
+
+def sayable(one):
+    """Whether the profile has nothing to say that no recording can, such as Windows' driver stores."""
+    plain = profile.Profile(name=one.name)
+    return all(getattr(one, field.name) == getattr(plain, field.name) for field in dataclasses.fields(one)
+               if field.name not in ("name", *recording.KEYS))
 
 
 def record(tmp_path, wanted, *words):
@@ -52,7 +60,7 @@ def instances(one):
              set(gpu.board.ci_uuid)) for gpu in plan_host.host(one).gpus]
 
 
-@pytest.mark.parametrize("name", profile.names())
+@pytest.mark.parametrize("name", [name for name in profile.names() if sayable(profile.load(name))])
 def test_recording_a_profiles_host_gives_back_an_equal_profile(tmp_path, name):
     wanted = profile.load(name)
     text, notes = record(tmp_path, wanted)
@@ -121,3 +129,53 @@ def test_a_file_is_written_whole_and_not_over_another_one(tmp_path):
     assert forced.returncode == 0
     assert target.read_text().startswith("about: other\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "mine.yaml"]
+
+
+def failed(machine, *argv):
+    """Standard error of a record that fails and prints nothing else."""
+    done = machine.run([sys.executable, *argv])
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    return done.stderr
+
+
+def test_a_gpu_that_the_catalogue_lacks_is_an_error_that_says_what_an_entry_needs(tmp_path):
+    root = tmp_path / "host"
+    build.build(profile.load("t4x1"), str(root))
+    device = root / "sys/bus/pci/devices/0000:00:1e.0/device"
+    device.chmod(0o644)
+    device.write_text("0x2abc\n")
+    with Machine(str(root)) as machine:
+        said = failed(machine, "-m", "nvsim", "record")
+    assert "GPU 0000:00:1e.0: the catalogue does not know this GPU: Tesla T4, PCI device 0x2ABC10DE" in said
+    assert "nvsim/catalog/gpus.yaml" in said
+    assert "pci_device_id" in said
+
+
+def test_a_wsl_2_machine_is_refused(tmp_path):
+    root = str(tmp_path / "host")
+    build.build(profile.load("wsl2-rtx4090"), root)
+    with Machine(root) as machine:
+        said = failed(machine, "-m", "nvsim", "record")
+    assert said.startswith("nvsim: /dev/dxg: this is a WSL 2 machine")
+
+
+def test_a_gpu_that_fell_off_the_bus_is_recorded_and_noted_another_failure_of_nvml_ends_it(tmp_path):
+    root = str(tmp_path / "host")
+    build.build(profile.load("a10gx4"), root)
+    ctl = [sys.executable, "-m", "nvsim", "ctl", "--host", root, "set", "gpu=2"]
+    with Machine(root) as machine:
+        subprocess.run([*ctl, "fault=15"], check=True)
+        lost = machine.run([sys.executable, "-m", "nvsim", "record"])
+        subprocess.run([*ctl, "fault=999"], check=True)
+        said = failed(machine, "-m", "nvsim", "record")
+    assert meaning(profile.parse(lost.stdout, "a10gx4.yaml")) == meaning(profile.load("a10gx4"))
+    assert lost.stderr == "nvsim: NVML does not know the GPU at 0000:00:1d.0\n"
+    assert said.startswith("nvsim: GPU 0000:00:1d.0: NVML: Unknown Error\n")
+
+
+def test_without_nvidia_ml_py_the_error_says_how_to_get_it(tmp_path):
+    root = str(tmp_path / "host")
+    build.build(profile.load("t4x1"), root)
+    program = "import sys; sys.modules['pynvml'] = None; from nvsim.cli import main; sys.exit(main(['record']))"
+    with Machine(root) as machine:
+        assert "hint: pip install 'gpu-container-harness[record]'" in failed(machine, "-c", program)

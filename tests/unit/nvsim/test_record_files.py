@@ -1,10 +1,10 @@
-"""Driver files and the loader's cache of a host as it lies in a folder."""
+"""Missing files and the loader's cache of a host as it lies in a folder."""
 
 import os
 
 import pytest
 
-from nvsim import build, catalogue, profile, record_files
+from nvsim import build, profile, record_files
 from nvsim.errors import NvsimError
 from nvsim.profile import Cache
 
@@ -63,29 +63,3 @@ def test_missing_files_become_patterns_of_folders_libraries_and_names(built):
                                               f"{folder}/libnvidia-encode.so*", f"{folder}/libnvidia-ml.so")
     assert record_files.absent(root, profile.of({"profile": "t4x1", "absent": list(record_files.absent(root, one))},
                                                 "test")) == ()
-
-
-@pytest.mark.parametrize("place", record_files.ROOTS)
-def test_the_driver_is_found_where_it_is(built, place):
-    root, _ = built(profile="t4x1", driver_root=place)
-    found = record_files.driver(root, "")
-    assert found
-    assert (found.root, found.version) == (place, "550.54.15")
-    assert found.library == f"{root}{place.rstrip('/')}/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1"
-
-
-def test_of_two_versions_the_one_that_programs_load_counts(built):
-    root, _ = built(profile="t4x1")
-    for name in ("libcuda.so.580.65.06", "libnvidia-ml.so.580.65.06"):
-        with open(f"{root}/usr/lib/x86_64-linux-gnu/{name}", "w"):
-            pass
-    found = record_files.driver(root, "")
-    assert found
-    assert found.version == "550.54.15"
-
-
-def test_a_machine_without_driver_has_the_layout_of_its_system(built):
-    root, _ = built(profile="no-driver")
-    assert record_files.driver(root, "ubuntu22.04") is None
-    assert record_files.layout(root, "ubuntu22.04") == "ubuntu22.04"
-    assert record_files.layout(root, "another") in catalogue.layout_names()

@@ -1,0 +1,88 @@
+"""Which driver a machine has, and which layout of the catalogue it follows."""
+
+import glob
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nvsim import catalogue, plan_driver, plan_host
+from nvsim.profile import Profile
+
+ROOTS = ("/", "/run/nvidia/driver")  # where a driver is looked for
+_VERSION = re.compile(r"\.so\.(\d{3}\.\d{2,3}(?:\.\d{2})?)$")
+_OTHER_NAMES = {"amzn": "amazonlinux", "suse": "sles"}  # what os-release calls it → what layouts.yaml does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """The driver's files on a machine.  `library` is the path of its libnvidia-ml.so.1 or, without, of the file."""
+
+    root: str
+    layout: str
+    version: str
+    library: str
+
+
+def driver(root: str) -> Driver | None:
+    """The driver that is installed; None without.  Of several layouts and places it is that of the system's own name,
+    else the one whose files are there best."""
+    found = [one for place in ROOTS for name in catalogue.layout_names() if (one := _driver(root, place, name))]
+    return max(found, key=lambda one: (_named(root + one.root.rstrip("/"), one.layout, root), _fit(root, one),
+                                       _compiled(root, one.layout)), default=None)
+
+
+def layout(root: str) -> str:
+    """The layout of a machine without driver: by its system's name, else by its kernel modules and other files."""
+    return max(catalogue.layout_names(), key=lambda name: (
+        _named(root, name, root), _compiled(root, name),
+        sum(_text(root + path) == text for path, text in catalogue.layout(name).ld_files.items())))
+
+
+def system(root: str) -> Mapping[str, str]:
+    """The values of /etc/os-release by name."""
+    lines = (line.partition("=") for line in _text(f"{root}/etc/os-release").splitlines())
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in lines}
+
+
+def _named(place: str, name: str, root: str) -> int:
+    """How well a layout's name fits the system's, or that of one that it is like.  An emulated host shows the name of
+    the machine that it runs on: there none fits."""
+    if os.path.exists(f"{root}/run/nvsim-host"):
+        return 0
+    found = system(place)
+    version = found.get("VERSION_ID", "")
+    ids = [_OTHER_NAMES.get(word, word) for word in (found.get("ID", ""), *found.get("ID_LIKE", "").split())]
+    names = [spelled for word in ids for spelled in (word + version, word + version.partition(".")[0], word)]
+    return len(names) - names.index(name) if name in names else 0
+
+
+def _compiled(root: str, name: str) -> bool:
+    """Whether the kernel modules were compiled on a system of this layout."""
+    return catalogue.layout(name).compiler in _text(f"{root}/proc/driver/nvidia/version")
+
+
+def _driver(root: str, place: str, name: str) -> Driver | None:
+    folder = glob.escape(root + place.rstrip("/")) + catalogue.layout(name).path("<libdir>", "*")
+    link = next(iter(glob.glob(f"{folder}/libnvidia-ml.so.1")), "")
+    files = [*([os.path.realpath(link)] if link else []), *sorted(glob.glob(f"{folder}/libnvidia-ml.so.*.*")),
+             *sorted(glob.glob(f"{folder}/libcuda.so.*.*"))]
+    for file in files:
+        if version := _VERSION.search(file):
+            return Driver(root=place, layout=name, version=version[1], library=link or file)
+    return None
+
+
+def _fit(root: str, one: Driver) -> int:
+    """How many of the driver's files are where the layout has them, less those that are not."""
+    made = plan_host.host(Profile(name="", layout=one.layout, driver=one.version))
+    place = root + one.root.rstrip("/")
+    return sum(1 if os.path.lexists(place + op.path) else -1 for op in plan_driver.files(made))
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
