@@ -18,7 +18,8 @@ BOARDS = [m for m in MODELS if m["memory_mib"]]  # with memory of their own, so 
 ARCHITECTURES = {"Volta": 5, "Turing": 6, "Ampere": 7, "Ada Lovelace": 8, "Hopper": 9, "Blackwell": 10}
 OTHERS = {"serial", "source", "sources", "note", "key"}  # keys that are no figures
 OPTIONAL = {"app_clock_mhz", "nvswitch_device", "nvswitch_bus_ids", "base_boards", "temperature_c", "idle",
-            "row_remap_banks", "c2c", "fabric", "vbios", "board_part_number", "gpu_part_number", "inforom", "sources", "note"}
+            "row_remap_banks", "c2c", "fabric", "vbios", "board_part_number", "gpu_part_number",
+            "inforom", "sources", "note"}
 
 
 def of(m: dict[str, Any]) -> str:
