@@ -61,10 +61,10 @@ def listing(root: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("wanted", PROFILES + LAYOUTS, ids=lambda p: f"{p.name}, {p.layout}")
 def test_ldconfig_writes_the_same_bytes_for_every_profile_and_changes_no_link(wanted: profile.Profile,
                                                                              tmp_path: Path) -> None:
-    compiled("libnvidia-ml.so", "libcuda.so", "nvidia-smi")
+    compiled("libnvidia-ml.so", "libcuda.so", "libdxcore.so", "nvidia-smi")
     root = tmp_path / "host"
     build.build(wanted, str(root), nodes=False)
-    layout = catalogue.layout(wanted.layout)
+    layout = plan_host.host(wanted).layout
     # This machine's ldconfig has other folders of its own than the distribution's.
     (root / "etc").mkdir(exist_ok=True)
     (root / "etc/nvsim-test.conf").write_text("\n".join(["include /etc/ld.so.conf", *layout.ld_builtin, ""]))
@@ -81,7 +81,7 @@ def test_ldconfig_writes_the_same_bytes_for_every_profile_and_changes_no_link(wa
 @pytest.mark.parametrize("wanted", [of for of in LAYOUTS if catalogue.layout(of.layout).ld_cache],
                          ids=lambda p: p.layout)
 def test_ldconfig_reads_the_cache_of_every_layout(wanted: profile.Profile, tmp_path: Path) -> None:
-    compiled("libnvidia-ml.so", "libcuda.so", "nvidia-smi")
+    compiled("libnvidia-ml.so", "libcuda.so", "libdxcore.so", "nvidia-smi")
     layout = catalogue.layout(wanted.layout)
     build.build(wanted, str(tmp_path / "host"), nodes=False)
     cache = layout.ld_cache
@@ -96,7 +96,7 @@ def test_ldconfig_reads_the_cache_of_every_layout(wanted: profile.Profile, tmp_p
 
 
 def test_the_loader_lists_what_a_built_host_has(tmp_path: Path) -> None:
-    compiled("libnvidia-ml.so", "libcuda.so", "nvidia-smi")
+    compiled("libnvidia-ml.so", "libcuda.so", "libdxcore.so", "nvidia-smi")
     root = str(tmp_path / "host")
     build.build(profile.load("a100x8"), root, nodes=False)
     listed = subprocess.run(["ldconfig", "-r", root, "-p"], check=True, capture_output=True, text=True).stdout
