@@ -17,6 +17,7 @@ _GENERATE = re.compile(r"nvidia-ctk (?:-\S+ )*cdi generate .*--output[= ](/\S+\.
 # Flags of docker run and podman run that take no value and change nothing that a case can see.
 _SWITCHES = frozenset({"-P", "--publish-all", "-q", "--quiet", "--no-healthcheck", "--sig-proxy", "--oom-kill-disable",
                        "--disable-content-trust", "--replace", "--rmi", "--tls-verify", "--no-hosts", "--http-proxy"})
+_LONGEST = 8000  # characters of a command
 _SYSTEM = ("/dev", "/etc", "/lib", "/lib64", "/opt", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/run")
 _VARIABLES = re.compile(r"(?:NVIDIA|CUDA)_\w+|LD_LIBRARY_PATH|LD_PRELOAD|PATH")
 _PROGRAMS = ("nvidia-smi", "bash", "sh", "ls", "cat", "ldconfig", "true", "sleep", "id", "echo", "stat",
@@ -64,7 +65,7 @@ def find(text: str) -> tuple[Command, ...]:
         if not start:
             continue
         line = start[1].strip().rstrip("`")
-        while line.endswith("\\") and at < len(lines):
+        while line.endswith("\\") and at < len(lines) and len(line) < _LONGEST:
             line = f"{line[:-1].rstrip()} {lines[at].strip()}"
             at += 1
         end = next((i for i in range(at, len(lines)) if _is_command(lines[i])), len(lines))

@@ -77,8 +77,9 @@ def decoded(content: bytes) -> str:
 
 
 def shortened(text: str) -> str:
-    """A text without the ends of very long lines, which are no output that a person pastes."""
-    return "\n".join(line[:_LONGEST] for line in text.split("\n"))
+    """A text without the ends of very long lines, which are no output that a person pastes, and without empty ones of
+    which there are many in a row."""
+    return "\n".join(line[:_LONGEST] for line in re.sub(r"\n{3,}", "\n\n", text).split("\n"))
 
 
 def blocks(text: str) -> list[str]:
