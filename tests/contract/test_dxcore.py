@@ -1,5 +1,6 @@
 """libdxcore.so and the driver libraries of WSL 2 machines that were built in place."""
 
+import _ctypes
 import ctypes
 import json
 import os
@@ -31,8 +32,22 @@ def built(tmp_path):
 
 
 @pytest.fixture
-def dxcore(built):
-    return ctypes.CDLL(f"{built()}{LIB}/libdxcore.so")
+def loaded():
+    """`loaded(path)` is the library until the test ends: to the toolkit, a process with libdxcore.so is one of WSL."""
+    libraries = []
+
+    def load(path):
+        libraries.append(ctypes.CDLL(path))
+        return libraries[-1]
+
+    yield load
+    for library in libraries:
+        _ctypes.dlclose(library._handle)
+
+
+@pytest.fixture
+def dxcore(built, loaded):
+    return loaded(f"{built()}{LIB}/libdxcore.so")
 
 
 def run(root, *argv, folder=LIB):
@@ -98,18 +113,18 @@ def test_a_buffer_one_byte_too_small_for_the_path_is_not_written_beyond(dxcore):
     assert set(data.raw[1064:]) == {0xAA}
 
 
-def test_without_dxg_no_adapter_is_found_and_nvml_does_not_start(built):
+def test_without_dxg_no_adapter_is_found_and_nvml_does_not_start(built, loaded):
     root = built()
-    dxcore = ctypes.CDLL(f"{root}{LIB}/libdxcore.so")
+    dxcore = loaded(f"{root}{LIB}/libdxcore.so")
     os.unlink(f"{root}/dev/dxg")
     assert client.enumerate_adapters(dxcore)[0] & 0xFFFFFFFF == UNSUCCESSFUL
     assert ctypes.CDLL(f"{root}{LIB}/libnvidia-ml.so.1").nvmlInit_v2() == 9
     assert ctypes.CDLL(f"{root}{LIB}/libcuda.so.1").cuInit(0) == 100
 
 
-def test_the_library_says_what_its_board_holds(built):
+def test_the_library_says_what_its_board_holds(built, loaded):
     root = built()
-    dxcore = ctypes.CDLL(f"{root}{LIB}/libdxcore.so")
+    dxcore = loaded(f"{root}{LIB}/libdxcore.so")
     adapters = client.enumerate_adapters(dxcore)[2]
     assert board.read(f"{root}{LIB}/libdxcore.so").adapters == tuple(
         board.Adapter(luid=a.high << 32 | a.low, wddm=client.wddm(dxcore, a.handle),
