@@ -140,7 +140,11 @@ class Layout:
 
     def loader_knows(self, folder: str) -> bool:
         """Whether the loader finds the libraries of a folder without being told where they are."""
-        known = {ldcache.resolve(of, self.links) for of in self.ld_directories()} if self.ld_cache else set[str]()
+        return self.ld_cache == "/etc/ld.so.cache" and self.caches(folder)
+
+    def caches(self, folder: str) -> bool:
+        """Whether the libraries of a folder are in the loader's cache, wherever that is."""
+        known = {ldcache.resolve(of, self.links) for of in self.ld_directories()}
         exposed = {self.path(of.to) for of in self.exposed if self.path(of.source) == self.path(folder)}
         return not known.isdisjoint({self.path(folder)} | exposed)
 

@@ -27,7 +27,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-from nvsim import capabilities, kernel, procfs
+from nvsim import capabilities, enter_mounts, kernel, procfs
 from nvsim import syscalls as sc
 
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
@@ -159,6 +159,7 @@ class Layers:
         real_devices, real_modules = procfs.text("/proc/devices"), procfs.text("/proc/modules")
         os.makedirs(self.scratch, exist_ok=True)
         sc.mount("nvsim", self.scratch, "tmpfs", options="mode=755")
+        enter_mounts.add_top_folders(self.root, SPECIAL, f"{self.scratch}/top", self._keep)
         sc.mount("proc", "/proc", "proc", sc.NOSUID | sc.NODEV | sc.NOEXEC)
         tools = {name: path for name in lowlevel if (path := shutil.which(name))}
         kept = {name: os.open(path, os.O_PATH) for name, path in tools.items()}
@@ -171,7 +172,7 @@ class Layers:
         self._sys()
         if self.host["driver_root"] != "/":
             self._driver_root(self.host["driver_root"], distribution)
-        _cgroup(cgroup)
+        enter_mounts.show_cgroup(cgroup)
         for name, path in tools.items():
             self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
         self._ldconfig()
@@ -182,7 +183,10 @@ class Layers:
         layers: dict[str, list[int]] = {}
         for name in sorted(os.listdir(self.root)):
             built = f"{self.root}/{name}"
-            if name not in SPECIAL and os.path.isdir(built) and not os.path.islink(built):
+            if name == "home":  # what its users write there must stay
+                self._shadow("/home", f"{self.scratch}/home", skip=lambda name: False)
+                self._bind_tree(built, "/home")
+            elif name not in SPECIAL and os.path.isdir(built) and not os.path.islink(built):
                 layers.setdefault(os.path.realpath(f"/{name}"), []).append(os.open(built, os.O_PATH))
         for target, lowers in sorted(layers.items()):
             self._overlay(target, lowers)
@@ -392,17 +396,6 @@ def _is_nvidia_node(name: str) -> bool:
 def _is_instance_node(node: "dict[str, Any]") -> bool:
     """Whether it belongs to a MIG instance: those are made as the tree has them now, not as it was built."""
     return "/nvidia-caps/" in node["path"] and capabilities.FIRST <= node["minor"] <= capabilities.LAST
-
-
-def _cgroup(wanted: str) -> None:
-    """"v1": hides cgroup2 of a hybrid host, which crun refuses; "v2": shows nothing but cgroup2."""
-    base = "/sys/fs/cgroup"
-    if wanted == "v1" and os.path.ismount(f"{base}/unified"):
-        sc.umount(f"{base}/unified")
-    if wanted == "v2" and not os.path.exists(f"{base}/cgroup.controllers"):
-        for point in sorted([*procfs.mounts_below(base), base], reverse=True):
-            sc.umount(point)
-        sc.mount("cgroup2", base, "cgroup2")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,14 @@ def copy_mode(source: int, target: str) -> None:
     os.chmod(target, stat.S_IMODE(found.st_mode))
 
 
+def pivot_root(folder: str) -> None:
+    """pivot_root(2): the mount point `folder` becomes /, and the old root is gone from this namespace."""
+    os.chdir(folder)
+    _checked(_libc.pivot_root(b".", b"."), folder)
+    umount(".")  # the old root lies on top of the new one
+    os.chdir("/")
+
+
 def die_with_parent(signal: int) -> None:
     """Asks the kernel to send `signal` to this process when the thread that made it ends."""
     _checked(_libc.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")

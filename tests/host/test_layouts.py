@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import reached
 from elftools.elf.elffile import ELFFile  # type: ignore[import-untyped]
 
 from nvsim import build, catalogue, profile
@@ -44,21 +45,8 @@ def libdirs(wanted: Profile) -> dict[str, str]:
     return found | ({"i386": layout.path("<libdir32>", wanted.driver)} if layout.dirs["libdir32"] else {})
 
 
-def bindir(machine: Machine, wanted: Profile) -> str:
-    """The folder of nvidia-smi on PATH: where the distribution has it, unless a link leads there."""
-    in_place = os.path.lexists(f"{machine.root}/usr/bin/nvidia-smi")
-    return "/usr/bin" if in_place else catalogue.layout(wanted.layout).path("<bindir>", wanted.driver)
-
-
 def out(machine: Machine, wanted: Profile, *argv: str) -> str:
-    """What a program prints; where the distribution's loader does not know the libraries, it is told where they are."""
-    layout = catalogue.layout(wanted.layout)
-    env = {**os.environ, "PATH": f"{os.environ['PATH']}:{bindir(machine, wanted)}"}
-    if layout.loader_knows("<libdir>"):
-        env.pop("LD_LIBRARY_PATH", None)
-    else:
-        env["LD_LIBRARY_PATH"] = layout.path("<libdir>", wanted.driver)
-    done = machine.run(argv, env=env)
+    done = machine.run(argv, env=reached.environment(machine.root, wanted))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -97,7 +85,21 @@ def test_everyone_finds_the_driver_where_the_distribution_has_it(wanted: Profile
         for folder in libraries.values():
             assert {f"{folder}/libcuda.so.{version}", f"{folder}/libnvidia-ml.so.{version}"} <= set(listed)
 
-    spec = json.loads(out(machine, wanted, f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json"))
+
+    spec = json.loads(out(machine, wanted, f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json",
+                          *reached.search_options(wanted)))
     mounts = {mount["hostPath"] for mount in spec["containerEdits"]["mounts"]}
     assert {f"{libraries['x86_64']}/libcuda.so.{version}", f"{libraries['x86_64']}/libnvidia-ml.so.{version}"} <= mounts
-    assert f"{bindir(machine, wanted)}/nvidia-smi" in mounts
+    assert f"{reached.bindir(machine.root, wanted)}/nvidia-smi" in mounts
+
+
+@pytest.mark.parametrize("wanted", [of for of in LAYOUTS if of.layout in ("nixos", "cos")], ids=lambda of: of.layout)
+def test_a_machine_has_folders_that_this_one_lacks_and_keeps_those_of_this_one(wanted: Profile, tmp_path: Path) -> None:
+    top, homes = set(os.listdir("/")), set(os.listdir("/home"))
+    build.build(wanted, str(tmp_path / "root"))
+    with Machine(str(tmp_path / "root")) as machine:
+        shown = [set(out(machine, wanted, "ls", "-A", folder).split()) for folder in ("/", "/home")]
+        out(machine, wanted, "touch", str(tmp_path / "written"))
+    assert shown == ([top | {"nix"}, homes] if wanted.layout == "nixos" else [top, homes | {"kubernetes"}])
+    assert (set(os.listdir("/")), set(os.listdir("/home"))) == (top, homes)
+    assert (tmp_path / "written").exists()

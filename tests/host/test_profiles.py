@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import reached
 
 from nvsim import board, build, catalogue, models, profile
 from nvsim.machine import Machine
@@ -52,7 +53,8 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
 
 
 def out(machine: Machine, *argv: str) -> str:
-    done = machine.run(argv)
+    wanted = profile.load(build.describe(machine.root).profile)
+    done = machine.run(argv, env=reached.environment(machine.root, wanted))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -74,8 +76,8 @@ def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host:
         for gpu, fact in zip(said.gpus, facts, strict=True)}
     assert f"Driver Version: {said.driver}" in out(host, *_as_driver(said), "nvidia-smi")
 
-    libraries = "" if said.driver_root == "/" else f"{said.driver_root}/usr/lib/x86_64-linux-gnu"
-    seen = json.loads(out(host, "env", f"LD_LIBRARY_PATH={libraries}", sys.executable, "-c", CLIENT))
+    libraries = [f"LD_LIBRARY_PATH={said.driver_root}/usr/lib/x86_64-linux-gnu"] if said.driver_root != "/" else []
+    seen = json.loads(out(host, "env", *libraries, sys.executable, "-c", CLIENT))
     assert seen["driver"] == said.driver
     assert [gpu["uuid"] for gpu in seen["gpus"]] == uuids
     for gpu, wanted, fact in zip(seen["gpus"], said.gpus, facts, strict=True):
@@ -94,7 +96,7 @@ def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host:
     assert len([node for node in nodes if re.fullmatch(r"/dev/nvidia\d+", node)]) == len(said.gpus)
 
     spec = json.loads(out(host, f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json",
-                          f"--driver-root={said.driver_root}"))
+                          f"--driver-root={said.driver_root}", *reached.search_options(said)))
     devices = {device["name"]: {node["path"] for node in device["containerEdits"]["deviceNodes"]}
                for device in spec["devices"]}
     whole = [gpu for gpu in said.gpus if gpu.mig is None]

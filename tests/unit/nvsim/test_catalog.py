@@ -18,7 +18,7 @@ def test_every_branch_makes_a_host_on_every_layout(branch: int, layout: str) -> 
     for kind in ("open", "closed"):
         found = {op.path for op in plan(profile.of(
             {"layout": layout, "driver": version, "kernel_module": kind, "gpus": [{"model": "T4"}]}, "host"))}
-        libdir = catalogue.layout(layout).path("<libdir>")
+        libdir = catalogue.layout(layout).path("<libdir>", version)
         assert {f"{libdir}/libcuda.so.{version}", "/proc/driver/nvidia/params", "/dev/nvidia0"} <= found
         assert not [path for path in found if "<" in path]
 
