@@ -32,7 +32,7 @@ HAS = {
 BASE = "a100x8"  # recorded in full; of the other profiles, what differs from it
 # Those whose driver answers, one of each board: an operator's node has that of a host without it.
 PROFILES = [name for name in profile.names() if (said := profile.load(name)).driver and not said.operator
-            and said.driver == said.kernel_driver and not said.absent]
+            and (said.wsl or said.driver == said.kernel_driver) and not said.absent]
 
 
 @pytest.fixture(scope="module")
