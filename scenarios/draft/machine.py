@@ -14,7 +14,7 @@ SYSTEMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"\bTalos\b", "Talos", ("talos",)),
     (r"\bBottlerocket\b", "Bottlerocket", ("bottlerocket",)),
     (r"\bNixOS\b|/nix/store/", "NixOS", ("nixos",)),
-    (r"Amazon Linux 2023|\.amzn2023\b", "Amazon Linux 2023", ("amazon2023", "al2023", "amazonlinux2023", "rhel9")),
+    (r"Amazon Linux 2023|\.amzn2023\b", "Amazon Linux 2023", ("amazonlinux2023", "rhel9")),
     (r"\bUbuntu 20\.04|ubuntu0\.20\.04|\bfocal\b", "Ubuntu 20.04", ("ubuntu20.04", "ubuntu22.04")),
     (r"\bUbuntu 22\.04|ubuntu0\.22\.04|\bjammy\b", "Ubuntu 22.04", ("ubuntu22.04",)),
     (r"\bUbuntu 24\.04|ubuntu0\.24\.04|\bnoble\b", "Ubuntu 24.04", ("ubuntu24.04", "ubuntu22.04")),
@@ -23,8 +23,8 @@ SYSTEMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"Debian GNU/Linux 13|\+deb13u", "Debian 13", ("debian13", "debian12", "debian")),
     (r"(?:Red Hat Enterprise|Rocky|Alma|Oracle|CentOS)[\w ]*Linux\D{0,20} 8\b|\.el8\b", "RHEL 8", ("rhel8", "rhel9")),
     (r"(?:Red Hat Enterprise|Rocky|Alma|Oracle|CentOS)[\w ]*Linux\D{0,20} 9\b|\.el9\b", "RHEL 9", ("rhel9", "rhel8")),
-    (r"\bFedora\b|\.fc\d\d\b", "Fedora", ("fedora", "rhel9")),
-    (r"openSUSE|SUSE Linux Enterprise|\bSLES\b", "SUSE", ("suse", "sles15", "opensuse")),
+    (r"\bFedora\b|\.fc\d\d\b", "Fedora", ("fedora41", "fedora", "rhel9")),
+    (r"openSUSE|SUSE Linux Enterprise|\bSLES\b", "SUSE", ("sles15",)),
     (r"\bArch Linux\b|-arch\d", "Arch Linux", ("arch",)),
 )
 _VERSION = r"(\d{3}\.\d{2,3}(?:\.\d{2})?)"
