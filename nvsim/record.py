@@ -26,7 +26,7 @@ from nvsim.record_nvml import Said
 # What a recording can say; `profile`, `placeholders` and how Windows' driver stores are laid out show on no machine.
 KEYS = ("about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
         "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
-        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files")
+        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "vfio")
 _STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
 _Keys = dict[str, Any]
 
@@ -66,7 +66,10 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
         notes += [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
     else:
         keys["layout"] = record_layout.layout("")
-    keys["gpus"] = list(_groups(facts, said, driver.version if driver else facts.kernel_driver, kept or Kept()))
+    version = driver.version if driver else facts.kernel_driver
+    keys["gpus"] = list(_groups(facts.gpus, said, version, kept or Kept()))
+    if facts.vfio:
+        keys["vfio"] = list(_groups(facts.vfio, said, version, kept or Kept()))
     keys |= _said_of_all(facts, said, keep=bool(kept and kept.uuids))
     keys["about"] = about or _about(facts, driver.version if driver else "")
     notes += [f"NVML does not know the GPU at {gpu.bus_id}" for gpu in facts.gpus if said and gpu.bus_id not in said]
@@ -85,9 +88,9 @@ def _keys_of_all(facts: Facts, version: str) -> _Keys:
     return keys
 
 
-def _groups(facts: Facts, said: dict[str, Said], version: str, kept: Kept) -> Iterator[_Keys]:
-    """The key `gpus`: neighbours of one model are one group."""
-    known = [(_model(gpu), gpu) for gpu in facts.gpus]
+def _groups(found: tuple[PciGpu, ...], said: dict[str, Said], version: str, kept: Kept) -> Iterator[_Keys]:
+    """The keys `gpus` and `vfio`: neighbours of one model are one group."""
+    known = [(_model(gpu), gpu) for gpu in found]
     for model, members in groupby(known, key=lambda pair: pair[0]):
         gpus = [gpu for _, gpu in members]
         group: _Keys = {"model": model, "count": len(gpus),
@@ -143,7 +146,7 @@ def _other_uuid(uuid: str) -> str:
 
 
 def _about(facts: Facts, version: str) -> str:
-    named = Counter(models.model(_model(gpu))["name"] for gpu in facts.gpus)
+    named = Counter(models.model(_model(gpu))["name"] for gpu in facts.gpus + facts.vfio)
     parts = [f"{count} {name}" for name, count in named.items()] or ["no GPU"]
     return ", ".join([*parts, record_layout.system("").get("PRETTY_NAME", "unknown system"),
                       f"driver {version}" if version else "no driver", "as recorded"])
@@ -195,10 +198,10 @@ def _shortest(keys: _Keys, name: str) -> _Keys:
     for key in [key for key in keys if key not in _STAY]:
         fewer = _without(keys, key)
         keys = fewer if _means(fewer, name) == meaning else keys
-    for n in range(len(keys["gpus"])):
-        for key in [key for key in keys["gpus"][n] if key != "model"]:
-            groups = [_without(group, key) if i == n else group for i, group in enumerate(keys["gpus"])]
-            fewer = keys | {"gpus": groups}
+    for place, n in [(list_, i) for list_ in ("gpus", "vfio") for i in range(len(keys.get(list_, ())))]:
+        for key in [key for key in keys[place][n] if key != "model"]:
+            groups = [_without(group, key) if i == n else group for i, group in enumerate(keys[place])]
+            fewer = keys | {place: groups}
             keys = fewer if _means(fewer, name) == meaning else keys
     return keys
 
@@ -216,7 +219,9 @@ def _means(keys: _Keys, name: str) -> Profile | None:
 
 def _meaning(one: Profile) -> Profile:
     """The profile with every GPU's NUMA node said."""
-    return replace(one, gpus=tuple(replace(gpu, numa_node=profile.near(one, gpu, gpu.index)) for gpu in one.gpus))
+    near = [profile.near(one, gpu, place) for place, gpu in enumerate(one.gpus + one.vfio)]
+    said = tuple(replace(gpu, numa_node=node) for gpu, node in zip(one.gpus + one.vfio, near, strict=True))
+    return replace(one, gpus=said[:len(one.gpus)], vfio=said[len(one.gpus):])
 
 
 def write(text: str, path: str, *, force: bool = False) -> None:

@@ -21,7 +21,7 @@ class PciGpu:
     """A GPU as the PCI bus shows it, with or without driver.  `device` is device << 16 | vendor, as in gpus.yaml.
 
     `cpus` are the CPUs near it as Linux lists them.  `minor`, `name` and `uuid` are what the kernel modules say of it:
-    -1 and empty where none say anything."""
+    -1 and empty where none say anything.  `vfio`: it is bound to vfio-pci, for a virtual machine."""
 
     bus_id: str
     device: int
@@ -30,6 +30,7 @@ class PciGpu:
     minor: int = -1
     name: str = ""
     uuid: str = ""
+    vfio: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +44,12 @@ class Processors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The machine.  `imex` are its files of IMEX."""
+    """The machine.  `imex` are its files of IMEX, `vfio` the GPUs that the driver does not have."""
 
     kernel_driver: str
     kernel_module: Literal["open", "closed"]
     gpus: tuple[PciGpu, ...]
+    vfio: tuple[PciGpu, ...]
     processors: Processors
     nvswitches: bool
     persistenced: bool
@@ -64,7 +66,8 @@ def gather(root: str = "") -> Facts:
     gpus = tuple(_gpus(root))
     return Facts(
         kernel_driver=version[2] if version else "", kernel_module="open" if version and version[1] else "closed",
-        gpus=gpus, processors=_processors(root, gpus),
+        gpus=tuple(gpu for gpu in gpus if not gpu.vfio), vfio=tuple(gpu for gpu in gpus if gpu.vfio),
+        processors=_processors(root, gpus),
         nvswitches=any(vendor == NVIDIA and kind >> 8 == _NVSWITCH for _, vendor, kind in _functions(root)),
         persistenced=os.path.exists(f"{root}/run/nvidia-persistenced/socket"),
         fabricmanager=bool(glob.glob(f"{glob.escape(root)}/run/nvidia-fabricmanager/*")),
@@ -126,7 +129,8 @@ def _gpus(root: str) -> Iterator[PciGpu]:
             yield PciGpu(bus_id=bus_id, device=_number(f"{folder}/device") << 16 | vendor,
                          numa_node=max(0, _number(f"{folder}/numa_node", -1)),
                          cpus=_text(f"{folder}/local_cpulist").strip(), minor=int(minor) if minor.isdigit() else -1,
-                         name=said.get("Model", "").strip(), uuid=said.get("GPU UUID", "").strip())
+                         name=said.get("Model", "").strip(), uuid=said.get("GPU UUID", "").strip(),
+                         vfio=os.path.basename(os.path.realpath(f"{folder}/driver")) == "vfio-pci")
 
 
 def _processors(root: str, gpus: tuple[PciGpu, ...]) -> Processors:

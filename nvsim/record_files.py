@@ -16,11 +16,12 @@ _HEADER, _ENTRY = struct.Struct("<20sII"), struct.Struct("<iIIIQ")
 
 
 def compat32(root: str, profile: Profile) -> bool:
-    """Whether any of the 32-bit libraries is there."""
+    """Whether any of the 32-bit libraries is there; true where the layout has no place for them, which says nothing."""
     place = root + profile.driver_root.rstrip("/")
     paths = [{op.path for op in plan_driver.files(plan_host.host(replace(profile, compat32=wanted)))}
              for wanted in (True, False)]
-    return any(os.path.lexists(place + path) for path in paths[0] - paths[1])
+    only = paths[0] - paths[1]
+    return not only or any(os.path.lexists(place + path) for path in only)
 
 
 def absent(root: str, profile: Profile) -> tuple[str, ...]:

@@ -50,8 +50,9 @@ def record(tmp_path, wanted, *words):
 def meaning(one):
     """The profile without what people read and what is scrubbed, and with every default said."""
     one = dataclasses.replace(one, about="", fabric=dataclasses.replace(one.fabric, cluster=NO_CLUSTER))
-    return dataclasses.replace(one, gpus=tuple(dataclasses.replace(gpu, mig=None, numa_node=profile.near(one, gpu, n))
-                                               for n, gpu in enumerate(one.gpus)))
+    said = tuple(dataclasses.replace(gpu, mig=None, numa_node=profile.near(one, gpu, n))
+                 for n, gpu in enumerate(one.gpus + one.vfio))
+    return dataclasses.replace(one, gpus=said[:len(one.gpus)], vfio=said[len(one.gpus):])
 
 
 def instances(one):
