@@ -118,3 +118,11 @@ def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path: Path, requires:
     (tmp_path / "good.yaml").write_text(GOOD)
     assert run(tmp_path / "state", str(tmp_path / "good.yaml"), "--engine", "runc").returncode == 0
     assert leftovers(tmp_path / "state") == []
+
+
+def test_every_case_holds_at_level_spec_or_says_why_it_is_not_run_there(tmp_path: Path) -> None:
+    outside_ci = {name: value for name, value in os.environ.items() if name != "CI"}  # there, not run is a failure
+    done = subprocess.run(command(tmp_path / "state", "--level", "spec"), capture_output=True, text=True, check=False,
+                          cwd=REPOSITORY, env=outside_ci)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed, " in done.stdout
