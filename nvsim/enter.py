@@ -369,7 +369,8 @@ class Layers:
 
     def _ldconfig(self) -> None:
         """The loader's cache of both hosts together, written by this machine's own ldconfig, which is told the folders
-        that the host's one reads without being told."""
+        that the host's one reads without being told.  It must look into each file: what it noted of other machines, by
+        inode and time, can fit one of these (`-i`)."""
         tool = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
         if tool and os.path.exists(f"{self.root}/etc/ld.so.cache"):
             folders = f"{self.scratch}/ld.so.conf"
@@ -379,7 +380,7 @@ class Layers:
             if child == 0:
                 quiet = os.open("/dev/null", os.O_RDWR)
                 os.dup2(quiet, 2)
-                os.execv(tool, ["ldconfig", "-X", "-f", folders])
+                os.execv(tool, ["ldconfig", "-X", "-i", "-f", folders])
             os.waitpid(child, 0)
 
 
