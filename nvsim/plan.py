@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from posixpath import basename, dirname
 
-from nvsim import ldcache, plan_dev, plan_driver, plan_extras, plan_operator, plan_proc, plan_sys, plan_wsl
+from nvsim import ldcache, plan_dev, plan_driver, plan_extras, plan_operator, plan_proc, plan_sys, plan_tegra, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.ops import Dir, File, Op, Symlink
 from nvsim.plan_host import Host, host
@@ -48,7 +48,8 @@ def twins(profile: Profile, planned: Iterable[Op], elf: str, folder: str) -> tup
 
 def _system(made: Host) -> list[Op]:
     """What lies below the driver root: the driver's own distribution."""
-    return [*plan_driver.base(made), *(plan_wsl if made.profile.wsl else plan_driver).files(made)]
+    files = (plan_wsl if made.profile.wsl else plan_tegra if made.jetson else plan_driver).files(made)
+    return [*plan_driver.base(made), *files]
 
 
 def _machine(made: Host) -> list[Op]:
@@ -56,7 +57,7 @@ def _machine(made: Host) -> list[Op]:
     if made.profile.wsl:
         return [*plan_wsl.machine(made), *plan_proc.files(made)]
     ops = [*plan_driver.sockets(made), *plan_dev.nodes(made), *plan_proc.files(made), *plan_sys.files(made),
-           *plan_operator.files(made.profile), *plan_extras.files(made)]
+           *plan_operator.files(made.profile), *plan_extras.files(made), *plan_tegra.machine(made)]
     if made.profile.driver_root == "/":
         return ops
     return [*plan_driver.base(made), *([plan_driver.cache(made, [])] if made.layout.ld_cache else []), *ops]

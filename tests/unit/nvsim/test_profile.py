@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvsim import catalogue, document, models, profile
+from nvsim import catalogue, document, models, profile, profile_gpus
 from nvsim.errors import NvsimError
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "profiles"
@@ -137,7 +137,7 @@ def test_nesting_without_end_is_an_error_not_a_crash() -> None:
             profile.parse(text, "deep.yaml")
 
 
-WORDS = st.sampled_from([*profile.KEYS, *profile.GPU_KEYS, "A100-SXM4-40GB", "T4", "550.54.15", "/dev/nvidia0", "none",
+WORDS = st.sampled_from([*profile.KEYS, *profile_gpus.KEYS, "A100-SXM4-40GB", "T4", "550.54.15", "/dev/nvidia0", "none",
                          "true", "fresh", "3", "-1", "", "~", "07:00.0", "\0", "é"])
 VALUES = st.recursive(WORDS | st.text() | st.integers() | st.none() | st.floats() | st.booleans(),
                       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4))
