@@ -42,7 +42,8 @@ def files(host: Host) -> list[Op]:
             found[place] = Symlink(path=place, target=targets.get(path) or _target(path, plain))
         else:
             found[place] = _file(host, place, sonames.get(path, basename(path)))
-    return [*found.values(), *_loader(release), *_manifests(lines),
+    links = [Symlink(path=path, target=target) for path, target in tegra.beside(release).items()]
+    return [*found.values(), *links, *_loader(release), *_manifests(lines),
             File(path="/etc/nv_tegra_release", data=f"{release.release}\n".encode())]
 
 
@@ -59,7 +60,8 @@ def _place(host: Host, path: str) -> str:
 
 def _sonames(entries: list[tuple[tegra.Kind, str]], targets: dict[str, str], plain: set[str]) -> dict[str, str]:
     """SONAMEs that are not the file's name: a library has that of the versioned link beside it."""
-    found = dict[str, str]()
+    own = tegra.sonames()
+    found = {path: own[basename(path)] for path in plain if basename(path) in own}
     for kind, path in entries:
         if kind == "sym" and re.search(r"\.so\.\d+$", path):
             target = normpath(join(dirname(path), targets.get(path) or _target(path, plain)))

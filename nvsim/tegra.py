@@ -143,6 +143,16 @@ def targets(found: Release) -> dict[str, str]:
             for path, target in _facts()["targets"].items()}
 
 
+def beside(found: Release) -> dict[str, str]:
+    """Links that the manifests do not name: path → target."""
+    return {_path(path, found): target for path, target in _facts()["beside"].get(found.files, {}).items()}
+
+
+def sonames() -> dict[str, str]:
+    """SONAMEs by file name, where plan_tegra's rule gives another one."""
+    return dict(_facts()["sonames"])
+
+
 def missing(found: Release) -> tuple[str, ...]:
     """Paths that the manifests name and no board has."""
     return tuple(_facts()["missing"].get(found.files, ()))

@@ -63,8 +63,7 @@ static int gpu_node(const struct nvsim_gpu *gpu)
     return nvsim_node("nvgpu/igpu0/ctrl", -1) && nvsim_node("nvhost-ctrl-gpu", -1) ? ENOENT : 0;
 }
 
-/* Whether there is a GPU that answers without /dev/nvidiactl, which is of the module nvidia. */
-static int nvgpu_answers(void)
+int nvsim_nvgpu_answers(void)
 {
     const struct nvsim_gpu *gpu = copy_of(&nvsim_board.slots[0]);
     return LOAD(nvsim_board.header.gpu_count) && LOAD(gpu->integrated) == NVSIM_BY_NVGPU && !gpu_node(gpu);
@@ -75,7 +74,7 @@ enum nvsim_driver nvsim_driver(void)
     const struct nvsim_header *header = &nvsim_board.header;
     if (!LOAD(header->driver_loaded))
         return NVSIM_DRIVER_ABSENT;
-    switch (nvgpu_answers() ? 0 : nvsim_node(is_wsl() ? "dxg" : "nvidiactl", -1)) {
+    switch (nvsim_nvgpu_answers() ? 0 : nvsim_node(is_wsl() ? "dxg" : "nvidiactl", -1)) {
     case 0:
         break;
     case EPERM:

@@ -10,7 +10,6 @@
 #include <time.h>
 
 #define CELL 64
-#define BUS_ID 16 /* 00000000:07:00.0 */
 
 static const struct layout layouts[] = {
     {
@@ -164,9 +163,13 @@ static void print_names(const struct layout *layout, const struct gpu *gpu, bool
             layout->name_end == 1 ? "  " : "", 4, switched(result, state, " Off", " On "), layout->name_end, "");
     result = NVML(nvmlDeviceGetPciInfo_v3, gpu->device, &pci);
     snprintf(bus_id, sizeof bus_id, "%s", result == NVML_SUCCESS ? pci.busId : failed(result));
+    bool no_address = result == NVML_ERROR_NOT_SUPPORTED;
     result = NVML(nvmlDeviceGetDisplayActive, gpu->device, &state);
-    fprintf(out, "%*s%-*s%4s |", layout->bus - BUS_ID, "", BUS_ID, bus_id,
-            result == NVML_SUCCESS ? (state ? "On" : "Off") : failed(result));
+    if (no_address)
+        fprintf(out, " %-*s", layout->bus - 1, bus_id);
+    else
+        fprintf(out, "%*s", layout->bus, bus_id);
+    fprintf(out, "%4s |", result == NVML_SUCCESS ? (state ? "On" : "Off") : failed(result));
     ecc_cell(gpu->device, mig, ecc);
     fprintf(out, "%21s |\n", ecc);
 }
