@@ -58,6 +58,9 @@ def main(argv: list[str]) -> int:
         print("nvsim: interrupted; everything has been taken down", file=sys.stderr)
         return 130
     view.table(results)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in report.annotations(results):
+            print(line)
     if options.junit:
         report.write_junit(options.junit, results)
     if options.html:
