@@ -23,10 +23,16 @@ PLATFORM_FOLDERS = (
 
 
 class CsvSources(NamedTuple):
-    """Where csv mode reads what to mount: files ((): the usual ones), and patterns of "sym" entries to leave out."""
+    """Where csv mode reads what to mount, and patterns of "sym" entries to leave out.
+
+    Without `files` those of the `folder` count, with `base_only` only such as every container needs; without those,
+    too, the three usual ones.
+    """
 
     files: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    folder: str = ""
+    base_only: bool = True
 
 
 USUAL_CSV = CsvSources()
@@ -151,9 +157,12 @@ def _with_driver(host: Host, session: _Nvml, dev_root: str, *, nvml_mode: bool) 
 
 def _with_tegra(host: Host, session: _Nvml, dev_root: str, csv: CsvSources) -> Host:
     """What the csv files list, and what NVML says, if the machine has it."""
-    from toolkit.gather.tegra import read_tegra
+    from toolkit.gather.tegra import list_csv_files, read_tegra
 
-    tegra, nodes = read_tegra(session.locator, files=csv.files, ignore=csv.ignore, dev_root=dev_root)
+    files = csv.files
+    if csv.folder and not files:
+        files = list_csv_files(session.locator.tree, csv.folder, base_only=csv.base_only)
+    tegra, nodes = read_tegra(session.locator, files=files, ignore=csv.ignore, dev_root=dev_root)
     host = host._replace(tegra=tegra, devices=nodes, has_nvml=session.loads())
     if not host.has_nvml:
         return host
