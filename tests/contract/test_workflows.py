@@ -1,8 +1,10 @@
 """The ready-made workflows of ci/workflows are YAML, and every command of theirs exists with its options."""
 
 import configparser
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from nvsim import cli, profile
 from scenarios import runner
 
 REPOSITORY = Path(__file__).parents[2]
-FILES = sorted((REPOSITORY / "ci" / "workflows").iterdir())
+KUBERNETES = REPOSITORY / "ci" / "workflows" / "emulated.kubernetes.yaml"
+FILES = sorted(set((REPOSITORY / "ci" / "workflows").iterdir()) - {KUBERNETES})
 TOX = configparser.ConfigParser()
 TOX.read(REPOSITORY / "tox.ini")
 ENVIRONMENTS = {name.removeprefix("testenv:") for name in TOX.sections()} | {"py"}
@@ -91,3 +94,56 @@ def test_a_matrix_of_interpreters_is_the_one_that_tox_knows() -> None:
         text = (REPOSITORY / "ci" / "workflows" / name).read_text()
         versions = set(re.findall(r'"(3\.\d+)"', text))
         assert {"3.11", "3.13"} <= versions <= {"3.11", "3.12", "3.13"}
+
+
+def pod() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The Indexed Job, and its only container."""
+    job = yaml.safe_load(KUBERNETES.read_text())["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    return job, container
+
+
+def run_pod(tmp_path: Path, index: int, source: str) -> subprocess.CompletedProcess[str]:
+    """The script of a pod, with programs in the way that write down how they were called."""
+    programs = tmp_path / "bin"
+    programs.mkdir(exist_ok=True)
+    for name in ("git", "python", "tox"):
+        (programs / name).write_text(f"#!/bin/sh\necho {name} \"$@\"\n")
+        (programs / name).chmod(0o755)
+    container = pod()[1]
+    values = {item["name"]: item["value"] for item in container["env"]}
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", **values, "JOB_COMPLETION_INDEX": str(index),
+                   "SOURCE": source}
+    return subprocess.run([*container["command"], *container["args"]], env=environment, cwd=tmp_path, text=True,
+                          capture_output=True, check=False)
+
+
+def test_the_pods_of_the_job_run_every_shard_once(tmp_path: Path) -> None:
+    job, _ = pod()
+    assert job["completionMode"] == "Indexed"
+    assert job["completions"] == job["parallelism"]
+    shards = []
+    for index in range(job["completions"]):
+        done = run_pod(tmp_path, index, "file:///repository")
+        assert done.returncode == 0, done.stderr
+        clone, _, tox = done.stdout.splitlines()
+        assert clone == "git clone --depth 1 file:///repository ."
+        words = shlex.split(tox)
+        assert words[1:4] == ["run", "-e", "emulated"]
+        options = runner._options(words[words.index("--") + 1:])
+        assert options.junit == f"/results/scenarios-{index}.xml"
+        shards.append(options.shard)
+    assert shards == [(index + 1, job["completions"]) for index in range(job["completions"])]
+
+
+def test_a_job_without_a_source_says_what_to_set(tmp_path: Path) -> None:
+    done = run_pod(tmp_path, 0, "")
+    assert done.returncode != 0
+    assert "set SOURCE" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_folders_of_a_pod_are_its_volumes() -> None:
+    job, container = pod()
+    assert {mount["name"] for mount in container["volumeMounts"]} == {
+        volume["name"] for volume in job["template"]["spec"]["volumes"]}
