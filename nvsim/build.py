@@ -14,14 +14,16 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from nvsim import board, capabilities, catalogue, elf, ops, plan_wsl
+from nvsim import board, capabilities, catalogue, kernel, ops, plan_wsl
+from nvsim.elf import Arch, shared_object
 from nvsim.errors import NvsimError
-from nvsim.native.compile import artifact
-from nvsim.plan import plan
+from nvsim.native.compile import MACHINE, artifact
+from nvsim.plan import plan, twins
 from nvsim.profile import Profile
 
 FORMAT = 1
 META = ".nvsim"
+TWINS = f"/{kernel.TWINS}"
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -58,7 +60,8 @@ class Machine:
 
     `links` are those below /dev, with their targets; `boards` the libraries that carry the board, NVML's first;
     `ld_directories` the folders that the host's ldconfig reads; `placeholders` the nodes for which an empty file
-    stands, because none could be made; `modules` the driver's kernel modules."""
+    stands, because none could be made; `modules` the driver's kernel modules; `elf` is the architecture of the tree's
+    ELF files, `twins` that of the ones in TWINS, which a machine that is entered shows in their place (empty: none)."""
 
     format: int
     profile: str
@@ -76,21 +79,30 @@ class Machine:
     ld_directories: tuple[str, ...]
     placeholders: tuple[str, ...]
     modules: tuple[str, ...]
+    elf: str = MACHINE
+    twins: str = ""
 
 
-def build(profile: Profile, root: str, *, nodes: bool | None = None, dev_root: str = "/") -> Machine:
+def build(profile: Profile, root: str, *, nodes: bool | None = None, dev_root: str = "/", elf: str = "") -> Machine:
     """Builds the host in `root`, a folder that is empty or does not exist yet.
 
     `nodes`: True makes device nodes or fails, False makes placeholders, None makes nodes where the kernel allows it.
     `dev_root` is where the driver library will look for `dev/`: "/" on a machine that is entered, else `root` itself.
+    `elf` is the architecture of the libraries and programs: this machine's, so that they run here, if it is empty; the
+    profile's own for a tree that others look at.  A host of another architecture that may be entered gets both.
     Raises NvsimError; then `root` is as it was."""
-    planned = plan(profile)  # and with it every reason to fail that lies in the profile
+    elf = elf or MACHINE
+    planned = plan(profile, elf=elf)  # and with it every reason to fail that lies in the profile
+    beside = twins(profile, planned, MACHINE, TWINS) if elf != MACHINE and dev_root == "/" else ()
+    for part in {(op.artifact, op.arch) for op in planned if isinstance(op, (ops.Artifact, ops.BoardLibrary))}:
+        artifact(*part)  # compiled, if need be, before anything is written
     with _Site(root, nodes, dev_root) as site:
-        for folder, group in _by_folder(planned):
+        for folder, group in _by_folder((*planned, *beside)):
             site.enter(folder)
             for op in group:
                 site.run(op)
-        machine = _machine(profile, planned, tuple(site.placeholders))
+        machine = replace(_machine(profile, planned, tuple(site.placeholders)), elf=elf,
+                          twins=MACHINE if beside else "")
         shown = capabilities.shown(next((op.board.gpus for op in planned if isinstance(op, ops.BoardLibrary)), ()))
         site.finish({**({posixpath.basename(capabilities.STATE): json.dumps(shown)} if shown else {}),
                      "machine.json": json.dumps(asdict(machine), indent=1) + "\n"})
@@ -144,7 +156,7 @@ def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[
         cuda=libraries[0].board.cuda_version if profile.driver and libraries else "",
         driver_root=profile.driver_root, dev_root=profile.dev_root,
         boards=tuple(library.path for library in libraries),
-        ld_directories=catalogue.layout(profile.layout).ld_directories(),
+        ld_directories=catalogue.layout(profile.layout, arch=profile.arch).ld_directories(),
         gpus=tuple(Gpu(index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id, model=gpu.model,
                        name=records[gpu.bus_id].name if gpu.bus_id in records else "", board_index=gpu.index,
                        mig=gpu.bus_id in records and records[gpu.bus_id].mig_mode is not None)
@@ -239,8 +251,8 @@ class _Site:
             case ops.File():
                 self._write(name, op.data, op.mode, op.size)
             case ops.Library():
-                self._write(name, elf.shared_object(arch=_arch(op.arch), soname=op.soname, needed=op.needed,
-                                                    exports=op.exports, abi=op.abi), op.mode)
+                self._write(name, shared_object(arch=_arch(op.arch), soname=op.soname, needed=op.needed,
+                                                exports=op.exports, abi=op.abi), op.mode)
             case ops.Artifact():
                 self._write(name, _compiled(op.artifact, op.arch), op.mode)
             case ops.BoardLibrary():
@@ -304,8 +316,8 @@ def _dev_root(made: board.Board, built_for: str) -> str:
     return f"/:{own}" if own and built_for == "/" else built_for.rstrip("/") + own or "/"
 
 
-def _arch(name: str) -> elf.Arch:
-    known: dict[str, elf.Arch] = {"x86_64": "x86_64", "i386": "i386", "aarch64": "aarch64"}
+def _arch(name: str) -> Arch:
+    known: dict[str, Arch] = {"x86_64": "x86_64", "i386": "i386", "aarch64": "aarch64"}
     return known[name]
 
 

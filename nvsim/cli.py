@@ -149,7 +149,8 @@ def _build(words: list[str]) -> int:
 
     root = os.path.abspath(options.root)
     changes = {"driver": options.driver} if options.driver else {}
-    machine = build.build(profile.changed(options.profile, changes), root, dev_root=root if options.in_place else "/")
+    wanted = profile.changed(options.profile, changes)
+    machine = build.build(wanted, root, dev_root=root if options.in_place else "/", elf=wanted.arch)
     print(f"{root}: {machine.profile}, {len(machine.gpus)} GPUs, driver {machine.driver or 'none'}")
     if machine.placeholders:
         print(f"{len(machine.placeholders)} device nodes are placeholder files: making nodes needs root",

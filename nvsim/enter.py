@@ -152,6 +152,7 @@ class Layers:
         self.is_root = _can_make_nodes()
         with open(f"{root}/.nvsim/machine.json") as f:
             self.host: dict[str, Any] = json.load(f)
+        self.live = kernel.live(root, self.host)
 
     def lay(self, cgroup: str, lowlevel: dict[str, str]) -> None:
         """All of it, in the order that the parts need."""
@@ -186,13 +187,19 @@ class Layers:
             if name == "home":  # what its users write there must stay
                 self._shadow("/home", f"{self.scratch}/home", skip=lambda name: False)
                 self._bind_tree(built, "/home")
+                self._bind_tree(f"{self.root}/{kernel.TWINS}/home", "/home")
             elif name not in SPECIAL and os.path.isdir(built) and not os.path.islink(built):
-                layers.setdefault(os.path.realpath(f"/{name}"), []).append(os.open(built, os.O_PATH))
+                layers.setdefault(os.path.realpath(f"/{name}"), []).extend(self._layers(f"/{name}"))
         for target, lowers in sorted(layers.items()):
             self._overlay(target, lowers)
         for board in self.host["boards"]:  # the built file itself: live updates must reach every process that maps it
             if not board.startswith("/run/"):  # what lies there is bound, not overlaid
-                sc.mount(f"{self.root}{board}", board, flags=sc.BIND)
+                sc.mount(f"{self.live}{board}", board, flags=sc.BIND)
+
+    def _layers(self, path: str) -> list[int]:
+        """A built folder, below what stands in for files of another architecture in it."""
+        return [os.open(f"{top}{path}", os.O_PATH) for top in (f"{self.root}/{kernel.TWINS}", self.root)
+                if os.path.isdir(f"{top}{path}")]
 
     def _overlay(self, target: str, lowers: list[int], *, writable: bool = True) -> None:
         """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are."""
@@ -260,9 +267,9 @@ class Layers:
         for name in sorted(os.listdir(root)):
             place = f"{root}/{name}"
             if os.path.isdir(f"{built}/{name}") and not os.path.islink(place):
-                self._overlay(place, [os.open(f"{built}/{name}", os.O_PATH)])
+                self._overlay(place, self._layers(place))
         for board in self.host["boards"]:
-            sc.mount(f"{self.root}{board}", board, flags=sc.BIND)
+            sc.mount(f"{self.live}{board}", board, flags=sc.BIND)
         os.makedirs(f"{root}/dev")
         for name in CONTAINER_NODES:
             self._keep(f"/dev/{name}", f"{root}/dev/{name}")

@@ -15,6 +15,7 @@ import time
 from nvsim import capabilities
 from nvsim import syscalls as sc
 
+TWINS = ".nvsim/twins"  # ELF files of this machine's architecture, beside those of the host's own
 LOCK = ".nvsim/kernel"  # held, shared, by the process of each machine on this tree
 PATIENCE_S = 2.0
 
@@ -23,12 +24,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def live(root: str, host: "dict[str, Any]") -> str:
+    """The folder whose driver libraries a machine shows: the tree at `root`, or in it those of this architecture.
+
+    `host` is what its machine.json says."""
+    return f"{root}/{TWINS}" if host.get("twins") else root
+
+
 def start(root: str, host: "dict[str, Any]") -> None:
     """Starts it on a machine whose tree is at `root` and whose machine.json is `host`, if a GPU of it can do MIG."""
     library = next((path for path in host["boards"] if "/libnvidia-ml.so" in path), "")
     if not library or not any(gpu["mig"] for gpu in host["gpus"]):
         return
-    changes = sc.watch_writes(f"{root}{library}")
+    library = live(root, host) + library
+    changes = sc.watch_writes(library)
     lock = os.open(f"{root}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.flock(lock, fcntl.LOCK_SH)
     if os.fork():
@@ -37,7 +46,7 @@ def start(root: str, host: "dict[str, Any]") -> None:
         return
     try:  # whatever happens, this process never goes on as a second process 1
         _detach()
-        _follow(root, f"{root}{library}", changes, host)
+        _follow(root, library, changes, host)
     finally:
         os._exit(1)
 
@@ -53,7 +62,7 @@ def follow(root: str) -> None:
         with open(f"{root}/.nvsim/machine.json", encoding="utf-8") as f:
             host = json.load(f)
         library = next((path for path in host["boards"] if "/libnvidia-ml.so" in path), "")
-        after = capabilities.shown(board.read(f"{root}{library}").gpus) if library else {}
+        after = capabilities.shown(board.read(live(root, host) + library).gpus) if library else {}
         end = time.monotonic() + PATIENCE_S
         while _followed(root) and capabilities.state(root) != after and time.monotonic() < end:
             time.sleep(0.002)

@@ -36,14 +36,15 @@ def files(host: Host) -> list[Op]:
 def _libraries(host: Host, layout: catalogue.Layout, arch: str) -> list[Op]:
     assert host.driver
     version, ops = host.driver.version, list[Op]()
-    for library in catalogue.libraries(version, arch, host.parts):
+    elf = host.elf if arch == layout.arch else arch
+    for library in catalogue.libraries(version, arch, host.parts, elf=elf):
         folder = layout.folder(library.file, library.dir, version)
         if not folder:
             continue
         file, links = _names(library, layout)
         path = f"{folder}/{file}"
         ops.append(_compiled(host, library, path) if arch == layout.arch and library.artifact
-                   else Library(path=path, arch=arch, soname=library.soname, needed=library.needed,
+                   else Library(path=path, arch=elf, soname=library.soname, needed=library.needed,
                                 exports=library.exports, abi=library.abi))
         ops += [Symlink(path=f"{folder}/{link}", target=target)
                 for link, target in zip(links, (file, *links), strict=False)]
@@ -79,9 +80,9 @@ def _compiled(host: Host, library: catalogue.Library, path: str) -> Op:
     assert host.driver
     if library.artifact in BOARDS:
         part = branches.part_for(library.artifact, host.driver.version)
-        return BoardLibrary(path=path, artifact=part, arch=host.layout.arch, soname=library.soname,
+        return BoardLibrary(path=path, artifact=part, arch=host.elf, soname=library.soname,
                             board=board(host))
-    return Artifact(path=path, artifact=library.artifact, arch=host.layout.arch, mode=0o644, soname=library.soname)
+    return Artifact(path=path, artifact=library.artifact, arch=host.elf, mode=0o644, soname=library.soname)
 
 
 def board(host: Host) -> Board:
@@ -101,7 +102,7 @@ def _egl_platforms(host: Host) -> list[Op]:
         folder = host.layout.folder(file, "egl", host.driver.version)
         share = host.layout.path("<share>", host.driver.version)
         if folder and share:
-            ops += [Library(path=f"{folder}/{file}", arch=host.layout.arch, soname=soname, needed=("libc.so.6",)),
+            ops += [Library(path=f"{folder}/{file}", arch=host.elf, soname=soname, needed=("libc.so.6",)),
                     Symlink(path=f"{folder}/{soname}", target=file),
                     File(path=f"{share}/egl/egl_external_platform.d/{config}", data=text.encode())]
     return ops
@@ -111,7 +112,7 @@ def _programs(host: Host) -> list[Op]:
     assert host.driver
     places = [(host.layout.folder(program.file, "bindir", host.driver.version), program)
               for program in catalogue.binaries(host.driver.branch, host.parts)]
-    return [_program(f"{folder}/{program.file}", program, host.layout.arch) for folder, program in places if folder]
+    return [_program(f"{folder}/{program.file}", program, host.elf) for folder, program in places if folder]
 
 
 def _program(path: str, program: catalogue.Binary, arch: str) -> Op:

@@ -51,7 +51,7 @@ def _text(name: str) -> bytes:
 
 def _file(host: Host, store: Store | None, folder: str, entry: Mapping[str, Any]) -> Op:
     """A file of Windows' share.  Programs and libraries that a compiled part stands for are that part."""
-    name, artifact, arch = entry["file"], entry.get("artifact", ""), host.layout.arch
+    name, artifact, arch = entry["file"], entry.get("artifact", ""), host.elf
     path, soname = f"{folder}/{name}", entry.get("soname", name)
     if artifact == "nvidia-smi":
         return Artifact(path=path, artifact=artifact, arch=arch, mode=MODE)

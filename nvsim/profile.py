@@ -64,6 +64,7 @@ class Profile:
     name: str
     about: str = ""
     layout: str = "ubuntu22.04"
+    arch: str = "x86_64"  # one of catalogue.ARCHITECTURES
     driver: str = ""
     kernel_driver: str = ""
     kernel_module: Literal["open", "closed"] = "closed"
@@ -92,10 +93,10 @@ class Profile:
     placeholders: Placeholders = "files"  # what stands for a device node where none can be made
 
 
-KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root", "operator",
-        "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl",
-        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders",
-        "vfio", *profile_extras.KEYS)
+KEYS = ("profile", "about", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root",
+        "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
+        "virtualization", "wsl", "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent",
+        "files", "placeholders", "vfio", *profile_extras.KEYS)
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
@@ -176,7 +177,8 @@ def _changed(base: Profile, keys: Keys) -> Profile:
     nvswitches = keys.flag("nvswitches", default=_has_switches(gpus) if "gpus" in keys else base.nvswitches)
     fabric = base.fabricmanager if nvswitches == base.nvswitches else nvswitches
     return Profile(
-        name=base.name, about=keys.text("about", base.about), layout=keys.text("layout", base.layout), driver=driver,
+        name=base.name, about=keys.text("about", base.about), layout=keys.text("layout", base.layout),
+        arch=keys.choice("arch", catalogue.ARCHITECTURES, base.arch), driver=driver,
         kernel_driver=kernel, driver_root=_root(keys, "driver_root", base.driver_root),
         dev_root=_root(keys, "dev_root", base.dev_root), operator=keys.flag("operator", default=base.operator),
         gpus=gpus, nvswitches=nvswitches, vfio=vfio,
@@ -214,7 +216,13 @@ def _placeholders(word: str) -> Placeholders:
 
 def _checked(profile: Profile, keys: Keys) -> Profile:
     """The profile, if its parts fit together."""
-    catalogue.layout(profile.layout, keys.where("layout"))
+    catalogue.layout(profile.layout, keys.where("layout"), arch=profile.arch)
+    oldest = catalogue.oldest_branch(profile.arch)
+    if profile.driver and _branch(profile.driver) < oldest:
+        raise NvsimError(f"the catalogue has no {profile.arch} libraries of driver {profile.driver}",
+                         source=keys.where("driver"), hint=f"branch {oldest} or newer")
+    if profile.wsl and profile.arch != "x86_64":
+        raise NvsimError("WSL 2 machines with NVIDIA's driver are x86_64", source=keys.where("arch"))
     if profile.wsl:
         profile_wsl.check(profile.wsl, driver=profile.driver, driver_root=profile.driver_root, gpus=len(profile.gpus),
                           mig=any(gpu.mig is not None for gpu in profile.gpus), source=keys.where("wsl"))

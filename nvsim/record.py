@@ -24,7 +24,7 @@ from nvsim.record_facts import Facts, PciGpu
 from nvsim.record_nvml import Said
 
 # What a recording can say; `profile`, `placeholders` and how Windows' driver stores are laid out show on no machine.
-KEYS = ("about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
+KEYS = ("about", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
         "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
         "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "vfio")
 _STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
@@ -56,7 +56,7 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
         raise NvsimError("this is a WSL 2 machine: its driver is that of Windows, which cannot be recorded",
                          source="/dev/dxg", hint="start from `profile: wsl2-rtx4090` and see docs/profiles.md: wsl")
     facts = record_facts.gather()
-    driver = record_layout.driver("")
+    driver = record_layout.driver("", facts.arch)
     keys = _keys_of_all(facts, driver.version if driver else "")
     said: dict[str, Said] = {}
     notes: list[str] = []
@@ -65,7 +65,7 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
         said, why = record_nvml.ask(driver.library, [gpu.bus_id for gpu in facts.gpus])
         notes += [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
     else:
-        keys["layout"] = record_layout.layout("")
+        keys["layout"] = record_layout.layout("", facts.arch)
     version = driver.version if driver else facts.kernel_driver
     keys["gpus"] = list(_groups(facts.gpus, said, version, kept or Kept()))
     if facts.vfio:
@@ -80,7 +80,7 @@ def _keys_of_all(facts: Facts, version: str) -> _Keys:
     """Keys of the whole machine.  Daemons of a driver that is not whole are as a profile has them."""
     near = facts.processors
     keys: _Keys = {
-        "driver": version or "none", "kernel_driver": facts.kernel_driver or "none",
+        "arch": facts.arch, "driver": version or "none", "kernel_driver": facts.kernel_driver or "none",
         "kernel_module": facts.kernel_module, "nvswitches": facts.nvswitches, "other_cards": facts.other_cards,
         "numa_nodes": near.nodes, "cpus": near.cpus, "threads": near.threads, "dev_char_links": facts.dev_char_links}
     if version and facts.kernel_driver:

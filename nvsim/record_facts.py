@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nvsim.catalogue import ARCHITECTURES
+
 NVIDIA = 0x10DE
 _DISPLAY, _NVSWITCH = 0x03, 0x0680  # PCI base class of GPUs, class and subclass of NVSwitches
 _VERSION = re.compile(r"NVRM version: NVIDIA UNIX (Open )?.*?\s(\d{3}\.\d[\d.]*\d)\s")
@@ -44,8 +46,10 @@ class Processors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The machine.  `imex` are its files of IMEX, `vfio` the GPUs that the driver does not have."""
+    """The machine.  `arch` is its architecture, `imex` are its files of IMEX, `vfio` the GPUs that the driver does not
+    have."""
 
+    arch: str
     kernel_driver: str
     kernel_module: Literal["open", "closed"]
     gpus: tuple[PciGpu, ...]
@@ -62,10 +66,12 @@ class Facts:
 
 def gather(root: str = "") -> Facts:
     """The facts of a machine.  What it does not show is as on one that has none of it."""
-    version = _VERSION.search(_text(f"{root}/proc/driver/nvidia/version"))
+    said = _text(f"{root}/proc/driver/nvidia/version")
+    version = _VERSION.search(said)
     gpus = tuple(_gpus(root))
     return Facts(
-        kernel_driver=version[2] if version else "", kernel_module="open" if version and version[1] else "closed",
+        arch=_arch(said), kernel_driver=version[2] if version else "",
+        kernel_module="open" if version and version[1] else "closed",
         gpus=tuple(gpu for gpu in gpus if not gpu.vfio), vfio=tuple(gpu for gpu in gpus if gpu.vfio),
         processors=_processors(root, gpus),
         nvswitches=any(vendor == NVIDIA and kind >> 8 == _NVSWITCH for _, vendor, kind in _functions(root)),
@@ -75,6 +81,13 @@ def gather(root: str = "") -> Facts:
         imex_channels=len(glob.glob(f"{glob.escape(root)}/dev/nvidia-caps-imex-channels/channel*")),
         imex=scrubbed({path.removeprefix(root): _text(path)
                        for path in sorted(glob.glob(f"{glob.escape(root)}{_IMEX}/*.cfg"))}))
+
+
+def _arch(module: str) -> str:
+    """The architecture that the kernel module names; without one, that of this machine."""
+    named = re.search(r"NVIDIA UNIX (?:Open Kernel Module for )?(\w+)", module)
+    known = [arch for arch in (named[1] if named else "", os.uname().machine) if arch in ARCHITECTURES]
+    return known[0] if known else ARCHITECTURES[0]
 
 
 def scrubbed(files: Mapping[str, str]) -> dict[str, str]:
