@@ -22,12 +22,13 @@ def plan(profile: Profile, *, elf: str = "") -> tuple[Op, ...]:
     links = {op.path: op.target for op in ops.values() if isinstance(op, Symlink)}
     source = f"profile {profile.name}"
     kept = _without(ops, [_real(path, links) for path in profile.absent], f"{source}: absent")
-    for path, text in profile.files:
+    for key, path, text in [*(("files", *of) for of in profile.files), *(("links", *of) for of in profile.links)]:
         place = _real(path, links)
         old = kept.get(place)
         if isinstance(old, Dir):
-            raise NvsimError(f"{path} is a folder", source=f"{source}: files")
-        kept[place] = File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place)))
+            raise NvsimError(f"{path} is a folder", source=f"{source}: {key}")
+        kept[place] = (Symlink(path=place, target=text) if key == "links" else
+                       File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place))))
     if profile.ldcache.state != "absent" and made.layout.ld_cache:
         root = profile.driver_root
         files = ops if profile.ldcache.state == "stale" else kept

@@ -78,13 +78,14 @@ class Profile:
     ldcache: Cache = Cache()
     absent: tuple[str, ...] = ()  # patterns of paths that are not there; a folder goes with all that is in it
     files: tuple[tuple[str, str], ...] = ()  # files that are there in addition, or with another text
+    links: tuple[tuple[str, str], ...] = ()  # symbolic links that are there in addition, or lead elsewhere: to a target
     placeholders: Placeholders = "files"  # what stands for a device node where none can be made
 
 
 KEYS = ("profile", "about", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root",
         "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
         "virtualization", "wsl", "tegra", "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache",
-        "absent", "files", "placeholders", "vfio", *profile_extras.KEYS)
+        "absent", "files", "links", "placeholders", "vfio", *profile_extras.KEYS)
 
 
 def names() -> list[str]:
@@ -188,7 +189,8 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         threads=keys.integer("threads", base.threads, 1, 8),
         dev_char_links=keys.flag("dev_char_links", default=base.dev_char_links), ldcache=_cache(keys, base.ldcache),
         absent=base.absent + tuple(_path(p, w) for w, p in keys.items("absent")),
-        files=tuple(sorted((dict(base.files) | _files(keys)).items())),
+        files=tuple(sorted((dict(base.files) | _texts(keys, "files")).items())),
+        links=tuple(sorted((dict(base.links) | _texts(keys, "links")).items())),
         placeholders=_placeholders(keys.choice("placeholders", ("files", "none"), base.placeholders)))
 
 
@@ -310,17 +312,19 @@ def _path(value: object, source: str) -> str:
     return normpath("/" + path.lstrip("/"))
 
 
-def _files(keys: Keys) -> dict[str, str]:
-    value = keys.raw("files")
+def _texts(keys: Keys, key: str) -> dict[str, str]:
+    """Paths of files or links, each with its text or target."""
+    value, source = keys.raw(key), keys.where(key)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise NvsimError(f"expected paths and texts, got {document.kind(value)}", source=keys.where("files"))
-    files = {_path(path, keys.where("files")): document.text(text, f"{keys.where('files')}: {str(path)[:60]}")
-             for path, text in value.items()}
-    if any(path == "/" or path == "/.nvsim" or path.startswith("/.nvsim/") for path in files):
-        raise NvsimError("a file cannot take that place", source=keys.where("files"))
-    return files
+        raise NvsimError(f"expected paths and texts, got {document.kind(value)}", source=source)
+    found = {_path(path, source): document.text(text, f"{source}: {str(path)[:60]}") for path, text in value.items()}
+    if any(path == "/" or path == "/.nvsim" or path.startswith("/.nvsim/") for path in found):
+        raise NvsimError("a file cannot take that place", source=source)
+    if key == "links" and not all(found.values()):
+        raise NvsimError("a link needs a target", source=source)
+    return found
 
 
 def _cache(keys: Keys, base: Cache) -> Cache:

@@ -55,6 +55,10 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     if os.path.exists("/dev/dxg"):
         raise NvsimError("this is a WSL 2 machine: its driver is that of Windows, which cannot be recorded",
                          source="/dev/dxg", hint="start from `profile: wsl2-rtx4090` and see docs/profiles.md: wsl")
+    if os.path.exists("/etc/nv_tegra_release"):
+        raise NvsimError("this is a Jetson: what its kernel shows of its GPU does not tell what it is",
+                         source="/etc/nv_tegra_release",
+                         hint="start from `profile: jetson-agx-orin` and see docs/profiles.md: tegra")
     facts = record_facts.gather()
     driver = record_layout.driver("", facts.arch)
     keys = _keys_of_all(facts, driver.version if driver else "")
