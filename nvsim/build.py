@@ -59,9 +59,10 @@ class Machine:
     """What machine.json says.  Paths are those of the emulated host.
 
     `links` are those below /dev, with their targets; `boards` the libraries that carry the board, NVML's first;
-    `ld_directories` the folders that the host's ldconfig reads; `placeholders` the nodes for which an empty file
-    stands, because none could be made; `modules` the driver's kernel modules; `elf` is the architecture of the tree's
-    ELF files, `twins` that of the ones in TWINS, which a machine that is entered shows in their place (empty: none)."""
+    `ld_directories` the folders that the host's ldconfig reads, `ld_as_built`: its cache is not what that would write;
+    `placeholders` the nodes for which an empty file stands, because none could be made; `modules` the driver's kernel
+    modules; `elf` is the architecture of the tree's ELF files, `twins` that of the ones in TWINS, which a machine that
+    is entered shows in their place (empty: none)."""
 
     format: int
     profile: str
@@ -77,6 +78,7 @@ class Machine:
     links: tuple[tuple[str, str], ...]
     boards: tuple[str, ...]
     ld_directories: tuple[str, ...]
+    ld_as_built: bool
     placeholders: tuple[str, ...]
     modules: tuple[str, ...]
     elf: str = MACHINE
@@ -157,6 +159,7 @@ def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[
         driver_root=profile.driver_root, dev_root=profile.dev_root,
         boards=tuple(library.path for library in libraries),
         ld_directories=catalogue.layout(profile.layout, arch=profile.arch).ld_directories(),
+        ld_as_built=bool(profile.ldcache.lacks) or profile.ldcache.state == "stale",
         gpus=tuple(Gpu(index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id, model=gpu.model,
                        name=records[gpu.bus_id].name if gpu.bus_id in records else "", board_index=gpu.index,
                        mig=gpu.bus_id in records and records[gpu.bus_id].mig_mode is not None)

@@ -27,7 +27,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
-from nvsim import capabilities, enter_mounts, kernel, procfs
+from nvsim import capabilities, enter_ldcache, enter_mounts, kernel, procfs
 from nvsim import syscalls as sc
 
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
@@ -176,7 +176,7 @@ class Layers:
         enter_mounts.show_cgroup(cgroup)
         for name, path in tools.items():
             self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
-        self._ldconfig()
+        enter_ldcache.write(self.root, self.scratch, self.host)
         kernel.start(self.root, self.host)
 
     def _trees(self) -> None:
@@ -373,22 +373,6 @@ class Layers:
             f.write(launcher.replace("@REAL@", kept))
         os.chmod(wrapper, 0o755)
         sc.mount(wrapper, path, flags=sc.BIND)
-
-    def _ldconfig(self) -> None:
-        """The loader's cache of both hosts together, written by this machine's own ldconfig, which is told the folders
-        that the host's one reads without being told.  It must look into each file: what it noted of other machines, by
-        inode and time, can fit one of these (`-i`)."""
-        tool = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
-        if tool and os.path.exists(f"{self.root}/etc/ld.so.cache"):
-            folders = f"{self.scratch}/ld.so.conf"
-            with open(folders, "w") as f:
-                f.write("\n".join(["include /etc/ld.so.conf", *self.host["ld_directories"], ""]))
-            child = os.fork()
-            if child == 0:
-                quiet = os.open("/dev/null", os.O_RDWR)
-                os.dup2(quiet, 2)
-                os.execv(tool, ["ldconfig", "-X", "-i", "-f", folders])
-            os.waitpid(child, 0)
 
 
 def _can_make_nodes() -> bool:

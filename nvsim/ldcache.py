@@ -117,6 +117,26 @@ def cache(entries: Iterable[Entry], *, generator: str = "", compat: bool = False
     return old + header + records + strings + extension
 
 
+def read(data: bytes) -> tuple[Entry, ...]:
+    """The entries of a cache as `ldconfig` of this machine or `cache` writes it, in the order of the file.
+
+    Raises ValueError for other bytes."""
+    start = 0
+    if data.startswith(_OLD_MAGIC):
+        (count,) = struct.unpack_from("<I", data, 12)
+        start = -(-(16 + 12 * count) // 8) * 8
+    if data[start:start + len(_MAGIC)] != _MAGIC:
+        raise ValueError("not an ld.so.cache")
+    (count,) = struct.unpack_from("<I", data, start + len(_MAGIC))
+
+    def text(at: int) -> str:
+        return data[start + at:data.index(b"\0", start + at)].decode()
+
+    rows = struct.iter_unpack("<iIIIQ", data[start + 48:start + 48 + 24 * count])
+    return tuple(Entry(key=text(key), path=text(path), flags=flags, osversion=osversion, hwcap=hwcap)
+                 for flags, key, path, osversion, hwcap in rows)
+
+
 def _old_table(ordered: list[Entry], start: int, places: Mapping[str, int]) -> bytes:
     """The table of the old format.  Its names are those of the new one behind it, counted from the table's end.
 
