@@ -69,17 +69,25 @@ def read_unvalidated(
         path, origin = config_path(os.environ if environment is None else environment)
     text = _text(path, root, required=required)
     if text is None:
-        return ReadConfig(_defaults(root), path, origin, False, {}, ())
+        return ReadConfig(defaults(root), path, origin, False, {}, ())
     table = _parsed(text, path)
     origins: dict[str, str] = {}
     notes: list[str] = []
     try:
-        config = _overlaid(_defaults(root), table, "", origins, notes)
+        config = _overlaid(defaults(root), table, "", origins, notes)
     except _Mismatch as e:
         raise ConfigError(
             f"failed to unmarshal config: {_position(text, e.key)}{e}", source=f"{path}: {e.key}", hint=e.hint
         ) from None
     return ReadConfig(config, path, origin, True, origins, tuple(notes))
+
+
+def read_table(path: str) -> tuple[Table | None, str]:
+    """The file `path` as tomllib gives it, None if there is none, and its text.  No value is looked at.
+
+    Raises ConfigError as `read_config` does."""
+    text = _text(path, "/", required=False)
+    return (None, "") if text is None else (_parsed(text, path), text)
 
 
 def check_ldconfig(config: Config, *, source: str = "") -> None:
@@ -106,7 +114,7 @@ def normalised_ldconfig(value: str, root: str = "/") -> str:
     return f"@{plain}.real" if os.path.exists(_below(root, plain + ".real")) else f"@{plain}"
 
 
-def _defaults(root: str) -> Config:
+def defaults(root: str = "/") -> Config:
     """The built-in configuration on this machine: ldconfig and, on SUSE, the user depend on it."""
     config = Config()
     cli = config.nvidia_container_cli
@@ -150,18 +158,26 @@ def _text(path: str, root: str, *, required: bool) -> str | None:
 def _parsed(text: str, path: str) -> Table:
     if (plain := plain_tables(text)) is not None:
         return plain
+    try:
+        return parse_toml(text)
+    except ConfigError as e:
+        raise _unloadable(e.message, path) from None
+
+
+def parse_toml(text: str) -> Table:
+    """A TOML document.  Raises ConfigError with the position first, "(line, column): cause"."""
     import tomllib  # 7 ms; a machine without the file, or with a plain one, does not pay them
 
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise _unloadable("nested too deeply", path) from None
+        raise ConfigError("nested too deeply") from None
     except ValueError as e:  # tomllib.TOMLDecodeError, or a number with thousands of digits
         found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(e), re.DOTALL)
         if not found:
-            raise _unloadable(str(e), path) from None
+            raise ConfigError(str(e)) from None
         line, column = found[2] or text.count("\n") + 1, found[3] or 1
-        raise _unloadable(f"({line}, {column}): {found[1][:1].lower()}{found[1][1:]}", path) from None
+        raise ConfigError(f"({line}, {column}): {found[1][:1].lower()}{found[1][1:]}") from None
 
 
 def _unloadable(cause: str, path: str) -> ConfigError:
