@@ -24,7 +24,7 @@ def test_a_control_node_without_its_major_is_an_error_before_any_is_made():
 
 def test_nodes_of_switches_and_of_gpudirect_storage_get_no_link():
     paths = ("/dev/nvidia0", "/dev/nvidia-fs0", "/dev/nvidia-nvswitch0", "/dev/nvidia-nvlink", "/dev/nvidia-uvm")
-    devices = tuple(CharDevice(path=p, host_path=p, major=1, minor=2) for p in paths)
+    devices = tuple(CharDevice(path=p, host_path=p, major=1, minor=2, mode=0o666, uid=0, gid=0) for p in paths)
     assert existing_nodes(devices) == (("/dev/nvidia0", 1, 2), ("/dev/nvidia-uvm", 1, 2))
 
 
