@@ -48,13 +48,11 @@ def edit_bundle(bundle: str, config: Config, log: Log) -> None:
     path = config_path(bundle)
     log.debug(f"Using bundle directory: {bundle}")
     log.info(f"Using OCI specification file path: {path}")
-    with _Step(CONSTRUCT + LOAD):
-        with _Step("error opening OCI specification file: "):
-            data = read_file(path)
-        with _Step("error reading OCI specification: "):
-            document = parse_json(data)
+    with _Step(CONSTRUCT + "failed to load OCI spec: error opening OCI specification file: "):
+        data = read_file(path)
+    with _Step(CONSTRUCT + LOAD + "error reading OCI specification: "):
+        document = parse_json(data)
     spec = edited_spec(document, config, log)
-    log.debug("Create command detected; applying OCI specification modifications")
     write_config(path, oci_codec.rendered(spec))
     log.debug("Applied required modification to OCI specification")
 
@@ -69,11 +67,12 @@ def edited_spec(document: Any, config: Config, log: Log, *, root: str = "/") -> 
         mode.check_mode(name)
     for note in request.notes:
         log.warning(note)
+    log.debug("Create command detected; applying OCI specification modifications")
     with _Step(MODIFY):
         if name == "legacy":
             return _legacy(spec, request, config, log, root)
         if name == "csv":
-            return _csv(spec, request, config, log, root)
+            return _csv(spec, request, image, config, log, root)
         return _cdi(spec, request, config, log, root, name=name)
 
 
@@ -131,16 +130,36 @@ def _legacy_sets(request: Request, config: Config, log: Log, root: str) -> "tupl
     return (*sets, *gated.graphics_sets(host, request, config, hook_path=ctk))
 
 
-def _csv(spec: Spec, request: Request, config: Config, log: Log, root: str) -> Spec:
+def _csv(spec: Spec, request: Request, image: Image, config: Config, log: Log, root: str) -> Spec:
+    """Feature-gated devices, then those of the csv files, on a machine that meets the image's requirements."""
     spec = oci.without_prestart_hooks(spec)
     if not request.devices:
-        log.info("No modification required; no devices requested")
+        for _ in ("gated", "csv"):  # each says so
+            log.info("No modification required; no devices requested")
         return spec
+    with _Step("requirements not met: "):
+        _check_requirements(image, log)
     from toolkit.plan.edits import Wanted
     from toolkit.plan.gated import gated_wanted
 
     ids = tuple(device for device in request.devices if device)
     return _applied(spec, _generated((*gated_wanted(request), Wanted("csv", ids)), config, log, root), root)
+
+
+def _check_requirements(image: Image, log: Log) -> None:
+    """Raises RequestError for an image that this machine's driver cannot serve."""
+    from toolkit.plan.request import requirements_of
+
+    with _Step("failed to get image requirements: "):
+        requirements = requirements_of(image)
+    from toolkit.gather.cuda import read_cuda
+    from toolkit.plan.csv_requirements import Facts, check
+
+    cuda = read_cuda()
+    for note in cuda.notes:
+        log.warning(note)
+    for note in check(requirements, Facts(cuda=cuda.version, arch=cuda.capability)):
+        log.debug(note)
 
 
 def _cdi(spec: Spec, request: Request, config: Config, log: Log, root: str, *, name: str) -> Spec:
@@ -149,7 +168,9 @@ def _cdi(spec: Spec, request: Request, config: Config, log: Log, root: str, *, n
     names = inject.cdi_names(request.devices, kind)
     spec = oci.without_prestart_hooks(spec)
     if not names:
+        log.debug("No devices requested; no modification required.")
         return spec
+    log.debug(f"Creating CDI modifier for devices: [{' '.join(names)}]")
     ids = inject.automatic_ids(names)
     if not ids:
         return _applied(spec, (_from_registry(names, config, log, root),), root)
