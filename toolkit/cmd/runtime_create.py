@@ -190,14 +190,21 @@ def _generated(
     With `rights` the container may get the capabilities to configure or watch MIG."""
     if not wanted:
         return ()
-    from toolkit.gather.host import CsvSources, read_host
+    from toolkit.gather.host import NO_SANDBOXUTILS, CsvSources, read_host
     from toolkit.plan.edits import modes_to_read, plan_generated, plan_mig_rights
 
     csv = CsvSources(
         folder=config.nvidia_container_runtime.modes.csv.mount_spec_path,
         base_only=request.variable("NVIDIA_REQUIRE_JETPACK") != "csv-mounts=all",
     )
-    host = read_host(driver_root=_driver_root(config), root=root, want=modes_to_read(wanted), csv=csv)
+    flags = config.nvidia_container_runtime.modes.jit_cdi.nvcdi_feature_flags
+    host = read_host(
+        driver_root=_driver_root(config),
+        root=root,
+        want=modes_to_read(wanted),
+        csv=csv,
+        sandboxutils=not set(NO_SANDBOXUTILS) & set(flags),
+    )
     ctk = _helper(config.nvidia_ctk.path, DEFAULT_CTK, root)
     sets, notes = plan_generated(host, wanted, config, hook_path=ctk)
     more, own = plan_mig_rights(host, request) if rights else ((), ())

@@ -36,8 +36,8 @@ class Settings(NamedTuple):
 
 def generate(values: Values) -> int:
     """Reads the machine, plans its specification, and writes it; on failure nothing is written."""
-    from toolkit.gather.host import CsvSources, read_host
-    from toolkit.plan.generate import COHERENT, Options, plan_spec
+    from toolkit.gather.host import NO_SANDBOXUTILS, CsvSources, read_host
+    from toolkit.plan.generate import COHERENT, Options, plan_spec, with_features
     from toolkit.plan.transform import split_by_coherence, with_merged_device
 
     log = log_of(values)
@@ -49,6 +49,7 @@ def generate(values: Values) -> int:
         library_search_paths=values.items("library-search-path"),
         config_search_paths=values.items("config-search-path"),
         csv=CsvSources(files=values.items("csv.file"), ignore=values.items("csv.ignore-pattern")),
+        sandboxutils=not set(NO_SANDBOXUTILS) & set(values.items("feature-flag")),
     )
     _warn(log, host.notes)
     options = Options(
@@ -73,7 +74,8 @@ def generate(values: Values) -> int:
         raise type(e)(f"failed to generate CDI spec: {e.message}", source=e.source, hint=e.hint) from None
     _warn(log, notes)
     for infix, part in split_by_coherence(spec, COHERENT):
-        _write(with_merged_device(part, "all" if settings.all_device else ""), infix, settings, log)
+        part = with_merged_device(part, "all" if settings.all_device else "")
+        _write(with_features(part, options.feature_flags), infix, settings, log)
     return 0
 
 
