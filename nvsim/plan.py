@@ -36,6 +36,12 @@ def plan(profile: Profile, *, elf: str = "") -> tuple[Op, ...]:
     return _ordered(kept, f"{source}: files")
 
 
+def without_modules(profile: Profile) -> list[Op]:
+    """What lies below / beside the driver's files, before its kernel modules are loaded."""
+    made = host(replace(profile, kernel_driver=""))
+    return [*plan_driver.base(made), *_machine(made)]
+
+
 def twins(profile: Profile, planned: Iterable[Op], elf: str, folder: str) -> tuple[Op, ...]:
     """What stands in for the ELF files of `planned` on a machine of the architecture `elf`, below `folder`: each entry
     that would be another one there, in the order of `plan`."""

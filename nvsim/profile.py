@@ -26,6 +26,7 @@ _BUSES = ((0x07, 0x0F, 0x47, 0x4E, 0x87, 0x90, 0xB7, 0xBD), (0x1B, 0x43, 0x52, 0
 Placeholders = Literal["files", "none"]
 # What the machine is to its GPUs, as nvmlGpuVirtualizationMode_t.
 VIRTUALIZATION = {"none": 0, "passthrough": 1, "vgpu-guest": 2, "vgpu-host": 3}
+BOOT = ("complete", "no-modules", "no-driver")
 CacheState = Literal["fresh", "stale", "absent"]
 
 
@@ -65,6 +66,7 @@ class Profile:
     about: str = ""
     layout: str = "ubuntu22.04"
     arch: str = "x86_64"  # one of catalogue.ARCHITECTURES
+    boot: str = "complete"  # a word of BOOT: what is there of the driver when the machine comes up
     driver: str = ""
     kernel_driver: str = ""
     kernel_module: Literal["open", "closed"] = "closed"
@@ -93,8 +95,8 @@ class Profile:
     placeholders: Placeholders = "files"  # what stands for a device node where none can be made
 
 
-KEYS = ("profile", "about", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root",
-        "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
+KEYS = ("profile", "about", "layout", "arch", "boot", "driver", "kernel_driver", "kernel_module", "driver_root",
+        "dev_root", "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
         "virtualization", "wsl", "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent",
         "files", "placeholders", "vfio", *profile_extras.KEYS)
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
@@ -179,6 +181,7 @@ def _changed(base: Profile, keys: Keys) -> Profile:
     return Profile(
         name=base.name, about=keys.text("about", base.about), layout=keys.text("layout", base.layout),
         arch=keys.choice("arch", catalogue.ARCHITECTURES, base.arch), driver=driver,
+        boot=keys.choice("boot", BOOT, base.boot),
         kernel_driver=kernel, driver_root=_root(keys, "driver_root", base.driver_root),
         dev_root=_root(keys, "dev_root", base.dev_root), operator=keys.flag("operator", default=base.operator),
         gpus=gpus, nvswitches=nvswitches, vfio=vfio,
@@ -221,6 +224,9 @@ def _checked(profile: Profile, keys: Keys) -> Profile:
     if profile.driver and _branch(profile.driver) < oldest:
         raise NvsimError(f"the catalogue has no {profile.arch} libraries of driver {profile.driver}",
                          source=keys.where("driver"), hint=f"branch {oldest} or newer")
+    if profile.boot != "complete" and (not profile.driver or profile.wsl):
+        raise NvsimError("this machine has no driver that comes later", source=keys.where("boot"),
+                         hint="WSL 2 has that of Windows" if profile.wsl else "driver: VERSION")
     if profile.wsl and profile.arch != "x86_64":
         raise NvsimError("WSL 2 machines with NVIDIA's driver are x86_64", source=keys.where("arch"))
     if profile.wsl:
