@@ -18,6 +18,7 @@ PATTERNS = {
     "gdrcopy": ("/dev/gdrdrv",),
     "nvswitch": ("/dev/nvidia-nvswitchctl", "/dev/nvidia-nvswitch*"),
     "imex": ("/dev/nvidia-caps-imex-channels/channel*",),
+    "wsl": ("/dev/dxg",),
 }
 """The device nodes that each generator mode may hand out."""
 

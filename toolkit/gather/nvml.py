@@ -146,14 +146,6 @@ def read(path: str) -> Reading:
         session.__exit__()
 
 
-def read_names(path: str) -> tuple[str, ...]:
-    """The names of the GPUs alone.  Raises HostError as soon as one does not answer."""
-    with Session(path) as nvml:
-        count = min(nvml.number("nvmlDeviceGetCount_v2"), MAX_GPUS)
-        handles = [nvml.pointer("nvmlDeviceGetHandleByIndex_v2", index) for index in range(count)]
-        return tuple(nvml.string("nvmlDeviceGetName", handle) for handle in handles)
-
-
 def reading_of(nvml: Session) -> Reading:
     """What an open session says.  Raises HostError only if NVML cannot even count the GPUs."""
     version, error = "", ""
@@ -193,11 +185,16 @@ def _gpu(nvml: Session, index: int, device: ctypes.c_void_p) -> Gpu:
         raise NvmlError(nvml.text(code), code=code, source="nvmlDeviceGetMigMode")
     memory = _optional(nvml, "nvmlDeviceGetMemoryInfo", "=QQQ", device)
     brand = _optional(nvml, "nvmlDeviceGetBrand", "=I", device)
+    minor = ctypes.c_uint()
+    minor_code = nvml.call("nvmlDeviceGetMinorNumber", device, ctypes.byref(minor))
+    bus_id, bus_id_error = _bus_id(nvml, device)
     return Gpu(
         index=index,
         uuid=nvml.string("nvmlDeviceGetUUID", device),
-        minor=nvml.number("nvmlDeviceGetMinorNumber", device),
-        pci_bus_id=_bus_id(nvml, device),
+        minor=minor.value if minor_code == SUCCESS else -1,
+        minor_error="" if minor_code == SUCCESS else nvml.text(minor_code),
+        pci_bus_id=bus_id,
+        bus_id_error=bus_id_error,
         name=_optional_string(nvml, "nvmlDeviceGetName", device),
         brand=BRANDS[brand[0]] if brand and brand[0] < len(BRANDS) else BRANDS[0],
         compute_capability=_compute_capability(nvml, device),
@@ -224,13 +221,13 @@ def _optional_string(nvml: Session, name: str, *args: object) -> str:
         return ""
 
 
-def _bus_id(nvml: Session, device: ctypes.c_void_p) -> str:
-    """The PCI bus id as sysfs writes it: lower case, four digits of domain where those suffice; "" without PCI."""
+def _bus_id(nvml: Session, device: ctypes.c_void_p) -> tuple[str, str]:
+    """The PCI bus id as sysfs writes it: lower case, four digits of domain if those suffice; or why there is none."""
     buffer = ctypes.create_string_buffer(68)  # nvmlPciInfo_t; busId is a char[32] at offset 36
-    if nvml.call("nvmlDeviceGetPciInfo_v3", device, buffer) != SUCCESS:
-        return ""
+    if code := nvml.call("nvmlDeviceGetPciInfo_v3", device, buffer):
+        return "", nvml.text(code)
     text = buffer.raw[36:68].split(b"\0")[0].decode(errors="replace").lower()
-    return text[4:] if text.startswith("0000") and len(text) > len("0000:00:00.0") else text
+    return text[4:] if text.startswith("0000") and len(text) > len("0000:00:00.0") else text, ""
 
 
 def _compute_capability(nvml: Session, device: ctypes.c_void_p) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from posixpath import dirname, join, normpath
 
+from toolkit.errors import HostError
 from toolkit.model.edits import DeviceNode, Edits
 from toolkit.model.host import CharDevice, Gpu, Host
 from toolkit.plan.hooks import Hooks
@@ -50,12 +51,24 @@ def control_edits(host: Host, notes: list[str], *, features: tuple[str, ...] = (
 
 
 def gpu_edits(host: Host, gpu: Gpu, hooks: Hooks, notes: list[str], *, features: tuple[str, ...] = ()) -> Edits:
-    """A whole GPU: its node, its DRM nodes, and the links that name those by PCI address."""
+    """A whole GPU: its node, its DRM nodes, and the links that name those by PCI address.
+
+    Raises HostError for one that NVML knows no node or no PCI address of, as on WSL."""
+    if error := _identity_error(gpu):
+        stem = "failed to create device discoverer: " * 2
+        raise HostError(f"failed to get CDI device edits: {stem}{error}", source=gpu.uuid, hint="use --mode auto")
     devices = found(host, (f"/dev/nvidia{gpu.minor}", *drm_paths(gpu)), notes)
     edits = node_edits(devices, features=features)
     links = by_path_links(host, gpu, devices, notes)
     folders = dict.fromkeys(dirname(device.path) for device in devices if dirname(device.path) != "/dev")
     return edits._replace(hooks=(*hooks.symlinks(links), *hooks.folder_permissions(tuple(folders))))
+
+
+def _identity_error(gpu: Gpu) -> str:
+    """Why the GPU's files cannot be named; "" if they can."""
+    if gpu.minor_error:
+        return f"error getting device node path: error getting GPU device minor number: {gpu.minor_error}"
+    return f"error getting PCI info for device: {gpu.bus_id_error}" if gpu.bus_id_error else ""
 
 
 def drm_paths(gpu: Gpu) -> tuple[str, ...]:

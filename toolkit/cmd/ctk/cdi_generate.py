@@ -36,7 +36,7 @@ class Settings(NamedTuple):
 
 def generate(values: Values) -> int:
     """Reads the machine, plans its specification, and writes it; on failure nothing is written."""
-    from toolkit.gather.host import read_host
+    from toolkit.gather.host import CsvSources, read_host
     from toolkit.plan.generate import COHERENT, Options, plan_spec
     from toolkit.plan.transform import split_by_coherence, with_merged_device
 
@@ -48,6 +48,7 @@ def generate(values: Values) -> int:
         want=(settings.mode,),
         library_search_paths=values.items("library-search-path"),
         config_search_paths=values.items("config-search-path"),
+        csv=CsvSources(files=values.items("csv.file"), ignore=values.items("csv.ignore-pattern")),
     )
     _warn(log, host.notes)
     options = Options(
@@ -56,6 +57,7 @@ def generate(values: Values) -> int:
         disabled_hooks=values.items("disable-hook"),
         enabled_hooks=values.items("enable-hook"),
         ldconfig_path=values.text("ldconfig-path"),
+        compat_folder=values.text("csv.compat-container-root"),
     )
     try:
         spec, notes = plan_spec(
@@ -119,7 +121,8 @@ def _output(settings: Settings, infix: str) -> tuple[str, str]:
 
 def _settings(values: Values, env: Mapping[str, str], log: Log) -> Settings:
     """The flags in upstream's order of checks.  Raises ConfigError with its texts."""
-    from toolkit.plan.generate import MODES, NAMING
+    from toolkit.plan.device_names import NAMING
+    from toolkit.plan.generate import MODES
 
     format_, mode = values.text("format").lower(), values.text("mode").lower()
     if format_ not in FORMATS:
