@@ -14,12 +14,12 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from nvsim import board, capabilities, catalogue, kernel, ops, phase, plan_parts, plan_wsl
+from nvsim import board, capabilities, catalogue, kernel, ops, phase, plan_leftover, plan_parts, plan_wsl
 from nvsim.elf import Arch, shared_object
 from nvsim.errors import NvsimError
 from nvsim.native.compile import MACHINE, artifact
 from nvsim.plan import plan, twins
-from nvsim.profile import Profile
+from nvsim.profile import Cache, Profile
 
 FORMAT = 1
 META = ".nvsim"
@@ -61,7 +61,8 @@ class Machine:
     `links` are those below /dev, with their targets; `boards` the libraries that carry the board, NVML's first;
     `ld_directories` the folders that the host's ldconfig reads; `placeholders` the nodes for which an empty file
     stands, because none could be made; `modules` the driver's kernel modules; `elf` is the architecture of the tree's
-    ELF files, `twins` that of the ones in TWINS, which a machine that is entered shows in their place (empty: none)."""
+    ELF files, `twins` that of the ones in TWINS, which a machine that is entered shows in their place (empty: none);
+    `cache` is "kept" where the loader's cache is not as ldconfig would write it for these files, else "fresh"."""
 
     format: int
     profile: str
@@ -81,6 +82,7 @@ class Machine:
     modules: tuple[str, ...]
     elf: str = MACHINE
     twins: str = ""
+    cache: str = "fresh"
 
 
 def build(profile: Profile, root: str, *, nodes: bool | None = None, dev_root: str = "/", elf: str = "") -> Machine:
@@ -164,8 +166,10 @@ def remove(root: str) -> None:
 
 
 def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[str, ...]) -> Machine:
+    linked = profile.leftover.driver if profile.leftover.links else profile.driver
     libraries = sorted((op for op in planned if isinstance(op, ops.BoardLibrary)),
-                       key=lambda op: (op.soname != "libnvidia-ml.so.1", op.path.startswith(f"{plan_wsl.STORES}/")))
+                       key=lambda op: (op.soname != "libnvidia-ml.so.1", op.path.startswith(f"{plan_wsl.STORES}/"),
+                                       op.board.driver_version != linked))
     records = {gpu.bus_id: gpu for library in libraries for gpu in library.board.gpus}
     return Machine(
         format=FORMAT, profile=profile.name, about=profile.about, layout=profile.layout, driver=profile.driver,
@@ -181,7 +185,8 @@ def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[
         devices=tuple(Device(path=op.path, major=op.major, minor=op.minor, mode=op.mode, uid=op.uid, gid=op.gid)
                       for op in planned if isinstance(op, ops.CharDev)),
         links=tuple((op.path, op.target) for op in planned if isinstance(op, ops.Symlink) and "/dev/" in op.path),
-        placeholders=placeholders, modules=_modules(planned))
+        placeholders=placeholders, modules=_modules(planned),
+        cache="kept" if profile.ldcache != Cache() or plan_leftover.alone(profile) else "fresh")
 
 
 def _modules(planned: tuple[ops.Op, ...]) -> tuple[str, ...]:

@@ -10,11 +10,21 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalogue, document, models, profile_extras, profile_fabric, profile_mig, profile_wsl
+from nvsim import (
+    catalogue,
+    document,
+    models,
+    profile_extras,
+    profile_fabric,
+    profile_leftover,
+    profile_mig,
+    profile_wsl,
+)
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
 from nvsim.profile_extras import Extras
 from nvsim.profile_fabric import Bridge, Fabric
+from nvsim.profile_leftover import Leftover
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
 MOST_GPUS = 64
@@ -83,6 +93,7 @@ class Profile:
     nvlinks: tuple[Bridge, ...] = ()  # GPUs that are linked to each other directly
     fabric: Fabric = Fabric()
     virtualization: str = "none"  # a word of VIRTUALIZATION
+    leftover: Leftover = Leftover()  # libraries of a second driver version
     wsl: tuple[profile_wsl.Store, ...] = ()  # the driver stores of a WSL 2 machine; `kernel_driver` is Windows' driver
     other_cards: int = 0  # DRM cards of other adapters, such as a BMC, numbered before NVIDIA's
     numa_nodes: int = 1
@@ -98,7 +109,7 @@ class Profile:
 KEYS = ("profile", "about", "layout", "arch", "boot", "driver", "kernel_driver", "kernel_module", "driver_root",
         "dev_root", "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
         "virtualization", "wsl", "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent",
-        "files", "placeholders", "vfio", *profile_extras.KEYS)
+        "files", "placeholders", "vfio", "leftover", *profile_extras.KEYS)
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
@@ -193,6 +204,7 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         nvlinks=profile_fabric.bridges(keys, () if "gpus" in keys else base.nvlinks, len(gpus)),
         fabric=profile_fabric.fabric(keys, base.fabric),
         virtualization=keys.choice("virtualization", tuple(VIRTUALIZATION), base.virtualization),
+        leftover=profile_leftover.leftover(keys, base.leftover),
         wsl=profile_wsl.stores(keys, base.wsl, base.name),
         other_cards=keys.integer("other_cards", base.other_cards, 0, 16),
         numa_nodes=keys.integer("numa_nodes", base.numa_nodes, 1, 64), cpus=keys.integer("cpus", base.cpus, 1, 1024),
@@ -224,6 +236,8 @@ def _checked(profile: Profile, keys: Keys) -> Profile:
     if profile.driver and _branch(profile.driver) < oldest:
         raise NvsimError(f"the catalogue has no {profile.arch} libraries of driver {profile.driver}",
                          source=keys.where("driver"), hint=f"branch {oldest} or newer")
+    profile_leftover.check(profile.leftover, driver=profile.driver, wsl=bool(profile.wsl),
+                           source=keys.where("leftover"))
     if profile.boot != "complete" and (not profile.driver or profile.wsl):
         raise NvsimError("this machine has no driver that comes later", source=keys.where("boot"),
                          hint="WSL 2 has that of Windows" if profile.wsl else "driver: VERSION")
