@@ -118,23 +118,23 @@ def cache(entries: Iterable[Entry], *, generator: str = "", compat: bool = False
 
 
 def read(data: bytes) -> tuple[Entry, ...]:
-    """The entries of a cache as `ldconfig` of this machine or `cache` writes it, in the order of the file.
+    """The entries of a cache; a table of the old format in front of them is passed over.
 
-    Raises ValueError for other bytes."""
-    start = 0
-    if data.startswith(_OLD_MAGIC):
-        (count,) = struct.unpack_from("<I", data, 12)
-        start = -(-(16 + 12 * count) // 8) * 8
-    if data[start:start + len(_MAGIC)] != _MAGIC:
-        raise ValueError("not an ld.so.cache")
-    (count,) = struct.unpack_from("<I", data, start + len(_MAGIC))
+    Raises ValueError for one that is cut short or has neither format."""
+    start = data.find(_MAGIC)
+    if start < 0:
+        raise ValueError(f"no {_MAGIC.decode()} in it")
 
     def text(at: int) -> str:
         return data[start + at:data.index(b"\0", start + at)].decode()
 
-    rows = struct.iter_unpack("<iIIIQ", data[start + 48:start + 48 + 24 * count])
+    try:
+        count = struct.unpack_from("<I", data, start + len(_MAGIC))[0]
+        records = [struct.unpack_from("<iIIIQ", data, start + 48 + 24 * n) for n in range(count)]
+    except struct.error as e:
+        raise ValueError(str(e)) from e
     return tuple(Entry(key=text(key), path=text(path), flags=flags, osversion=osversion, hwcap=hwcap)
-                 for flags, key, path, osversion, hwcap in rows)
+                 for flags, key, path, osversion, hwcap in records)
 
 
 def _old_table(ordered: list[Entry], start: int, places: Mapping[str, int]) -> bytes:
