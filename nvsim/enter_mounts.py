@@ -6,6 +6,8 @@ from collections.abc import Callable
 from nvsim import procfs
 from nvsim import syscalls as sc
 
+LDCONFIG_NOTES = "/var/cache/ldconfig"  # its file is aux-cache
+
 
 def add_top_folders(root: str, special: tuple[str, ...], fresh: str, keep: Callable[[str, str], None]) -> None:
     """Makes the top-level folders of a built host that this machine lacks, such as /nix, but for the special ones.
@@ -24,6 +26,21 @@ def add_top_folders(root: str, special: tuple[str, ...], fresh: str, keep: Calla
     for name in missing:
         os.mkdir(f"{fresh}/{name}")
     sc.pivot_root(fresh)
+
+
+def hide_ldconfig_notes(fresh: str, shadow: Callable[[str], None]) -> None:
+    """Gives the machine notes of ldconfig of its own, in `fresh`, a folder that is not there yet.
+
+    ldconfig keeps what it read of each file, by inode and time, in one file for all roots of a kernel: many machines
+    at once would write the real one, and take each other's files for theirs.  `shadow` shows a folder again in which
+    things can be made; ldconfig makes the folder of its notes if there is none."""
+    if not os.path.isdir(LDCONFIG_NOTES):
+        if not os.path.isdir(os.path.dirname(LDCONFIG_NOTES)):
+            return
+        shadow(os.path.dirname(LDCONFIG_NOTES))
+        os.mkdir(LDCONFIG_NOTES, 0o700)
+    os.mkdir(fresh, 0o700)
+    sc.mount(fresh, LDCONFIG_NOTES, flags=sc.BIND)
 
 
 def show_cgroup(wanted: str) -> None:
