@@ -17,7 +17,7 @@ from toolkit.launchers import install
 pytestmark = pytest.mark.host
 # Those whose driver answers: library and kernel modules of one version, and nodes.  Others: test_special_hosts.py
 WITH_DRIVER = [name for name in profile.names() if (said := profile.load(name)).driver and not said.absent
-               and not said.wsl and not said.tegra and said.driver == said.kernel_driver]
+               and not said.wsl and not said.tegra and said.boot == "complete" and said.driver == said.kernel_driver]
 
 # What an NVML program sees, printed by nvidia-ml-py in a process of its own.
 CLIENT = """
