@@ -37,7 +37,7 @@ WORDS: dict[str, Word] = {
     "host": Word(words.parse_host, words.host_differs),
     "log": Word(words.parse_text, words.log_differs),
 }
-PLACES = ("legacy", "cdi", "jit-cdi", "csv", "auto", "spec", "container", "runc", "crun")
+PLACES = ("legacy", "cdi", "jit-cdi", "csv", "auto", "spec", "container", "engine", "runc", "crun", "podman", "docker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

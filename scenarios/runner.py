@@ -17,14 +17,14 @@ from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
 from scenarios import cgroups, checks, model, report
-from scenarios.engines import oci, spec
+from scenarios.engines import oci, podman, spec
 from scenarios.engines.session import Engine, NotRun, Tools
 from scenarios.hosts import TOOLS
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
 
-ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun")}
+ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun"), "podman": podman.ENGINE}
 
 
 class Job(NamedTuple):
@@ -117,7 +117,9 @@ def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...]) -> tuple[Job, ...
     jobs = []
     for case in cases:
         for engine in engines:
-            reason = case.levels.refuses(engine.level) or case.engines.refuses(engine.name)
+            # A case about containers is about those of engines too.
+            level = "container" if engine.level == "engine" and "engine" not in case.levels.names else engine.level
+            reason = case.levels.refuses(level) or case.engines.refuses(engine.name)
             jobs.append(Job(case, engine, reason or engine.unavailable(), allowed=bool(reason)))
     return tuple(jobs)
 
@@ -183,7 +185,7 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
     try:
         result = _steps(job, folder, tools, base)
     except NotRun as e:
-        result = base.replaced(status="not run", detail=str(e))
+        result = base.replaced(status="not run", detail=str(e), allowed=e.allowed)
     except NvsimError as e:
         result = base.replaced(status="failed", detail=str(e) + (f"\nhint: {e.hint}" if e.hint else ""))
     except Exception:  # a bug of ours: its traceback is this case's result
@@ -194,11 +196,17 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
     return result.replaced(seconds=time.monotonic() - began)
 
 
+def places(job: Job) -> tuple[str, ...]:
+    """Where a job runs, in the words of `but:`, from the general to the particular."""
+    levels = ("container", "engine") if job.engine.level == "engine" else (job.engine.level,)
+    return (job.case.mode, *levels, job.engine.name)
+
+
 def _steps(job: Job, folder: str, tools: Tools, base: Result) -> Result:
     unseen: list[str] = []
     with job.engine.open(job.case, folder, tools) as opened:
         for number, step in enumerate(job.case.steps, 1):
-            expect = step.expect.at(job.case.mode, job.engine.level, job.engine.name)
+            expect = step.expect.at(*places(job))
             outcome = opened.do(step, expect)
             if step.kind == "ctl":
                 continue
@@ -255,7 +263,7 @@ def _keep(job: Job, tools: Tools, stop: int) -> int:
             if number == stop:
                 print(f"step {number}: {step.line}")
                 return opened.enter(step)
-            expect = step.expect.at(job.case.mode, job.engine.level, job.engine.name)
+            expect = step.expect.at(*places(job))
             verdict = checks.judge(expect, opened.do(step, expect)) if step.kind != "ctl" else checks.Verdict()
             print(f"step {number}: {step.line}: {'differs' if verdict.differences else 'as expected'}")
             for word, text in verdict.differences:

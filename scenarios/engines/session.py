@@ -44,13 +44,19 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """`unavailable` says why this machine cannot run it, "" if it can; `open` starts a session in a folder."""
+    """`unavailable` says why this machine cannot run it, "" if it can; `open` starts a session in a folder; `version`
+    is that of the program, "" where none is installed."""
 
     name: str
     level: str
     unavailable: Callable[[], str]
     open: Callable[[Case, str, Tools], AbstractContextManager[Session]]
+    version: Callable[[], str] = str
 
 
 class NotRun(Exception):
-    """A step that this engine or this machine cannot carry out; the text says why."""
+    """A step that this engine or this machine cannot carry out; the text says why.
+
+    `allowed`: that is so by the engine's nature, and nothing that CI should stumble over."""
+
+    allowed = False
