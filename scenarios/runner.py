@@ -17,14 +17,15 @@ from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
 from scenarios import cgroups, checks, model, report
-from scenarios.engines import oci, podman, spec
+from scenarios.engines import docker, oci, podman, spec
 from scenarios.engines.session import Engine, NotRun, Tools
 from scenarios.hosts import TOOLS
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
 
-ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun"), "podman": podman.ENGINE}
+ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun"), "podman": podman.ENGINE,
+           "docker": docker.ENGINE}
 
 
 class Job(NamedTuple):

@@ -13,6 +13,7 @@ from nvsim.errors import NvsimError
 from nvsim.machine import Cgroup, Machine
 from scenarios import bundle, cgroups, checks, hosts
 from scenarios.checks import Expect
+from scenarios.engines import logs
 from scenarios.engines.session import Tools
 from scenarios.model import Case
 from scenarios.outcome import Outcome
@@ -91,6 +92,25 @@ class OnMachine:
 
     def _listing(self, path: str) -> str:
         return self.command(["find", path, "-printf", LISTING]).stdout
+
+    def _inside(self, path: str) -> str:
+        """A path of the machine as this process reaches it."""
+        return f"/proc/{self.machine.pid}/root{path}"
+
+    def read(self, path: str) -> str:
+        """A file of the machine, "" if there is none."""
+        return logs.text(self._inside(path))
+
+    def write(self, path: str, text: str) -> None:
+        """Writes a file of the machine's own; the folder is made."""
+        os.makedirs(os.path.dirname(self._inside(path)), exist_ok=True)
+        with open(self._inside(path), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def made(self, path: str) -> bool:
+        """Whether a file of the machine is not simply the real machine's, shown through."""
+        there, real = self._inside(path), path
+        return os.path.exists(there) and not (os.path.exists(real) and logs.text(there) == logs.text(real))
 
     def mounts(self) -> list[str]:
         """The machine's mount points."""
