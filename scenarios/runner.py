@@ -16,16 +16,15 @@ from typing import NamedTuple
 from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
-from scenarios import cgroups, checks, model, report
-from scenarios.engines import docker, oci, podman, spec
+from scenarios import cgroups, checks, model, report, under_test
+from scenarios.engines import containerd, docker, oci, podman, spec
 from scenarios.engines.session import Engine, NotRun, Tools
-from scenarios.hosts import TOOLS
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
 
 ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun"), "podman": podman.ENGINE,
-           "docker": docker.ENGINE}
+           "docker": docker.ENGINE, "containerd": containerd.ENGINE}
 
 
 class Job(NamedTuple):
@@ -51,7 +50,7 @@ def main(argv: list[str]) -> int:
     jobs = plan(cases, _engines(options.engine, options.level))
     view = report.Report(len(jobs))
     try:
-        with session(options.toolkit) as tools:
+        with session(options.toolkit, complete=options.complete) as tools:
             results = _run(jobs, tools, options.jobs, view, options.keep)
     except KeyboardInterrupt:
         print("nvsim: interrupted; everything has been taken down", file=sys.stderr)
@@ -70,6 +69,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--level", action="append", choices=model.LEVELS, help="default: the highest that works here")
     parser.add_argument("--engine", action="append", choices=tuple(ENGINES), help="default: runc and crun")
     parser.add_argument("--toolkit", metavar="DIR", default="", help="the programs under test; default: ours")
+    parser.add_argument("--complete", action="store_true", help="programs that --toolkit DIR lacks are ours")
     parser.add_argument("--target", default="emulated", choices=("emulated", "real"), help="where the cases run")
     parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="cases at a time")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only each N-th case, from the I-th on")
@@ -126,26 +126,20 @@ def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...]) -> tuple[Job, ...
 
 
 @contextlib.contextmanager
-def session(toolkit: str) -> Iterator[Tools]:
+def session(toolkit: str, *, complete: bool = False) -> Iterator[Tools]:
     """What one run needs, in a locked work folder of its own; what dead runs left behind is removed first.
 
     SIGTERM ends a run as SIGINT does.  Raises NvsimError if the C parts have not been compiled."""
-    from toolkit import launchers
-
     previous = signal.signal(signal.SIGTERM, _interrupted)
     try:
         with state.workdir("run") as folder:
             cgroups.sweep()
-            if toolkit and not os.access(f"{toolkit}/{TOOLS[0]}", os.X_OK):
-                raise NvsimError(f"no {TOOLS[0]} in this folder", source=f"--toolkit {toolkit}",
-                                 hint="give the folder of that program and its companions")
-            if not toolkit:
-                launchers.install(f"{folder}/toolkit")
+            programs = under_test.programs(toolkit, f"{folder}/toolkit", complete=complete)
             os.mkdir(f"{folder}/probe")
             for name, part in (("probe", "nvsim-probe"), ("probe-dl", "nvsim-probe-dl")):
                 shutil.copy(native.artifact(part), f"{folder}/probe/{name}")
-            yield Tools(folder=folder, images=Store(f"{folder}/images"), probe=f"{folder}/probe",
-                        toolkit=os.path.abspath(toolkit) if toolkit else f"{folder}/toolkit")
+            yield Tools(folder=folder, images=Store(f"{folder}/images"), probe=f"{folder}/probe", toolkit=programs,
+                        toolkit_version=under_test.version(programs))
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -203,11 +197,16 @@ def places(job: Job) -> tuple[str, ...]:
     return (job.case.mode, *levels, job.engine.name)
 
 
+def known(job: Job, tools: Tools) -> dict[str, str]:
+    """The versions that expectations of a case may be about."""
+    return {job.engine.name: job.engine.version(), "toolkit": tools.toolkit_version}
+
+
 def _steps(job: Job, folder: str, tools: Tools, base: Result) -> Result:
     unseen: list[str] = []
     with job.engine.open(job.case, folder, tools) as opened:
         for number, step in enumerate(job.case.steps, 1):
-            expect = step.expect.at(*places(job))
+            expect = step.expect.at(*places(job), known=known(job, tools))
             outcome = opened.do(step, expect)
             if step.kind == "ctl":
                 continue
@@ -264,7 +263,7 @@ def _keep(job: Job, tools: Tools, stop: int) -> int:
             if number == stop:
                 print(f"step {number}: {step.line}")
                 return opened.enter(step)
-            expect = step.expect.at(*places(job))
+            expect = step.expect.at(*places(job), known=known(job, tools))
             verdict = checks.judge(expect, opened.do(step, expect)) if step.kind != "ctl" else checks.Verdict()
             print(f"step {number}: {step.line}: {'differs' if verdict.differences else 'as expected'}")
             for word, text in verdict.differences:

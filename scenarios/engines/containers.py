@@ -77,11 +77,6 @@ class EngineSession:
         self._loaded: set[str] = set()
         on.command(["mkdir", "-p", f"{on.host.root}/{SPECS}"])
 
-    @property
-    def version(self) -> str:
-        """The engine's version."""
-        return self.driver.version
-
     def do(self, step: Step, expect: Expect) -> Outcome:
         """Carries out one step and looks at what `expect` asks for."""
         if step.kind == "ctl" and step.change:
@@ -171,7 +166,8 @@ class EngineSession:
             return Outcome(level="engine", log=debug or None)
         with open(f"{kept}.json", encoding="utf-8") as f:
             edited = logs.without_kernel(json.load(f))
-        return Outcome(level="engine", spec=edited, hooks=logs.hooks_of(edited), log=logs.read(f"{kept}.log") + debug)
+        return Outcome(level="engine", spec=edited, hooks=logs.hooks_of(edited),
+                       log=logs.read(f"{kept}.log") + debug if debug or os.path.exists(f"{kept}.log") else None)
 
     def enter(self, step: Step) -> int:
         """A shell in the container of a step, or on the machine where there is none (or it does not start)."""

@@ -23,9 +23,9 @@ from scenarios.archive import Archive
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran
 from scenarios.engines.on_machine import TIMEOUT, OnMachine, opened, search_path, unavailable
 from scenarios.engines.session import Engine, Session, Tools
-from scenarios.engines.versions import at_least
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Bind, Exec, Run
+from scenarios.versions import at_least
 
 CONFIG = "/etc/docker/daemon.json"
 CDI_SINCE = "25.0"  # behind features.cdi until 28.2: docs.docker.com, "dockerd", daemon configuration

@@ -17,9 +17,9 @@ from scenarios.archive import Archive
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran
 from scenarios.engines.on_machine import OnMachine, opened, unavailable
 from scenarios.engines.session import Engine, Session, Tools
-from scenarios.engines.versions import at_least
 from scenarios.model import Case
 from scenarios.request import Exec, Run, flags
+from scenarios.versions import at_least
 
 # Root without CAP_SYS_RESOURCE cannot raise limits, and podman asks for more than the usual hard ones.
 CONF = """[containers]

@@ -13,13 +13,14 @@ from scenarios.outcome import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What the cases of one run share.  `toolkit` is the folder of the programs under test, `probe` that of the probe,
-    `folder` the run's work folder."""
+    """What the cases of one run share.  `toolkit` is the folder of the programs under test, `toolkit_version` what they
+    say of themselves, `probe` the folder of the probe, `folder` the run's work folder."""
 
     folder: str
     images: Store
     toolkit: str
     probe: str
+    toolkit_version: str = ""
     machines: set[int] = field(default_factory=set)  # process 1 of each machine that runs, for an interrupted run
 
     @contextmanager
