@@ -17,8 +17,8 @@ from scenarios.fields import Fields, describe, load, mapping_of, nearest, path_o
 
 CASES = Path(__file__).resolve().parent / "cases"
 MODES = ("legacy", "cdi", "jit-cdi", "csv", "auto")
-LEVELS = ("spec", "container")
-ENGINES = ("spec", "runc", "crun")
+LEVELS = ("spec", "container", "engine")
+ENGINES = checks.ENGINES
 STEPS = ("run", "exec", "host", "ctl")
 CGROUPS = ("host", "v1", "v2")
 

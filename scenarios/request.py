@@ -43,10 +43,11 @@ class Run:
 
     `runtime` is the runtime's program, "" for the engine's own.  `gpus` is what --gpus asks for, in the words of
     NVIDIA_VISIBLE_DEVICES ("all", "0,2"), "" without the flag; `gpu_capabilities` are those named in it.  `cdi` are the
-    CDI names of --device.  `image` is without registry, path and tag.
+    CDI names of --device.  `image` is without registry, path and tag.  `engine` is the program that was typed.
     """
 
     image: str
+    engine: str = "docker"
     command: tuple[str, ...] = ()
     runtime: str = ""
     gpus: str = ""
@@ -76,7 +77,8 @@ class Exec:
 
 def parse_run(line: str, source: str) -> Run:
     """A `docker run` line.  Raises NvsimError for what is not one, naming the flag."""
-    given, rest = _flags(_words(line, "run", source), source)
+    engine, words = _words(line, "run", source)
+    given, rest = _flags(words, source)
     if not rest:
         raise NvsimError("no image on the line", source=source, hint="docker run [FLAGS] IMAGE [COMMAND]")
     gpus, capabilities = _gpus(given["gpus"][-1], f"{source}: --gpus") if "gpus" in given else ("", ())
@@ -90,7 +92,7 @@ def parse_run(line: str, source: str) -> Run:
     if not _USER.fullmatch(_last(given, "user")):
         raise NvsimError("expected UID[:GID]", source=f"{source}: --user", hint="names need the image's /etc/passwd")
     return Run(
-        image=image_name(rest[0]), command=tuple(rest[1:]), gpus=gpus, gpu_capabilities=capabilities,
+        engine=engine, image=image_name(rest[0]), command=tuple(rest[1:]), gpus=gpus, gpu_capabilities=capabilities,
         runtime=_runtime(given["runtime"][-1], source) if "runtime" in given else "",
         cdi=tuple(devices),
         env=_pairs(given.get("env", []), f"{source}: -e"), binds=tuple(binds),
@@ -103,7 +105,7 @@ def parse_run(line: str, source: str) -> Run:
 
 def parse_exec(line: str, source: str) -> Exec:
     """A `docker exec` line.  Raises NvsimError for what is not one."""
-    given, rest = _flags(_words(line, "exec", source), source)
+    given, rest = _flags(_words(line, "exec", source)[1], source)
     odd = sorted(set(given) - {"env"})
     if odd or len(rest) < 2:
         raise NvsimError(f"not known to docker exec: {odd[0]}" if odd else "no container and command on the line",
@@ -111,7 +113,7 @@ def parse_exec(line: str, source: str) -> Exec:
     return Exec(name=rest[0], command=tuple(rest[1:]), env=_pairs(given.get("env", []), f"{source}: -e"))
 
 
-def _words(line: str, verb: str, source: str) -> list[str]:
+def _words(line: str, verb: str, source: str) -> tuple[str, list[str]]:
     try:
         words = shlex.split(line)
     except ValueError as e:
@@ -119,7 +121,7 @@ def _words(line: str, verb: str, source: str) -> list[str]:
     if "\0" in line or len(words) < 2 or words[0] not in ENGINES or words[1] != verb:
         raise NvsimError(f"expected `docker {verb} …`, got {describe(line)}", source=source,
                          hint=f"known engines: {', '.join(ENGINES)}")
-    return words[2:]
+    return words[0], words[2:]
 
 
 def _flags(words: list[str], source: str) -> tuple[dict[str, list[str]], list[str]]:
@@ -224,3 +226,23 @@ def _capability(name: str) -> str:
 def image_name(reference: str) -> str:
     """The name of an image without registry, path, tag and digest: docker.io/library/debian:12 → debian."""
     return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def flags(run: Run) -> list[str]:
+    """A request as the flags that docker and podman share; without runtime, name and image, which engines name
+    differently."""
+    gpus = ",".join([f'"device={run.gpus}"' if "," in run.gpus else f"device={run.gpus}",
+                     *([f'"capabilities={",".join(run.gpu_capabilities)}"'] if run.gpu_capabilities else [])])
+    found = ["--gpus", gpus if run.gpus != "all" or run.gpu_capabilities else "all"] if run.gpus else []
+    for flag, values in (("--env", [f"{name}={value}" for name, value in run.env]), ("--device", run.cdi),
+                         ("--annotation", [f"{name}={value}" for name, value in run.annotations]),
+                         ("--cap-add", run.cap_add), ("--volume", map(_written, run.binds))):
+        found += [word for value in values for word in (flag, value)]
+    found += ["--user", run.user] if run.user else []
+    found += ["--workdir", run.workdir] if run.workdir != "/" else []
+    return [*found, *(["--privileged"] if run.privileged else []), *(["--read-only"] if run.read_only else []),
+            *(["--detach"] if run.detach else [])]
+
+
+def _written(bind: Bind) -> str:
+    return ":".join([bind.source, bind.target, ",".join(["ro" if bind.read_only else "rw", bind.propagation])])

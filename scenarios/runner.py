@@ -17,16 +17,16 @@ import toolkit
 from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
-from scenarios import cgroups, checks, html, model, report, trail
-from scenarios.engines import oci, spec
+from scenarios import cgroups, checks, html, model, report, trail, under_test
+from scenarios.engines import containerd, docker, oci, podman, spec
 from scenarios.engines.session import Engine, NotRun, Tools
-from scenarios.hosts import TOOLS
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
 from scenarios.trail import Trail
 
-ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun")}
+ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun"), "podman": podman.ENGINE,
+           "docker": docker.ENGINE, "containerd": containerd.ENGINE}
 
 
 class Job(NamedTuple):
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     jobs = plan(cases, _engines(options.engine, options.level))
     view = report.Report(len(jobs))
     try:
-        with session(options.toolkit) as tools:
+        with session(options.toolkit, complete=options.complete) as tools:
             results = _run(jobs, tools, options.jobs, view, options.keep)
     except KeyboardInterrupt:
         print("nvsim: interrupted; everything has been taken down", file=sys.stderr)
@@ -76,6 +76,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--level", action="append", choices=model.LEVELS, help="default: the highest that works here")
     parser.add_argument("--engine", action="append", choices=tuple(ENGINES), help="default: runc and crun")
     parser.add_argument("--toolkit", metavar="DIR", default="", help="the programs under test; default: ours")
+    parser.add_argument("--complete", action="store_true", help="programs that --toolkit DIR lacks are ours")
     parser.add_argument("--target", default="emulated", choices=("emulated", "real"), help="where the cases run")
     parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="cases at a time")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only each N-th case, from the I-th on")
@@ -134,32 +135,28 @@ def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...]) -> tuple[Job, ...
     jobs = []
     for case in cases:
         for engine in engines:
-            reason = case.levels.refuses(engine.level) or case.engines.refuses(engine.name)
+            # A case about containers is about those of engines too.
+            level = "container" if engine.level == "engine" and "engine" not in case.levels.names else engine.level
+            reason = case.levels.refuses(level) or case.engines.refuses(engine.name)
             jobs.append(Job(case, engine, reason or engine.unavailable(), allowed=bool(reason)))
     return tuple(jobs)
 
 
 @contextlib.contextmanager
-def session(toolkit: str) -> Iterator[Tools]:
+def session(toolkit: str, *, complete: bool = False) -> Iterator[Tools]:
     """What one run needs, in a locked work folder of its own; what dead runs left behind is removed first.
 
     SIGTERM ends a run as SIGINT does.  Raises NvsimError if the C parts have not been compiled."""
-    from toolkit import launchers
-
     previous = signal.signal(signal.SIGTERM, _interrupted)
     try:
         with state.workdir("run") as folder:
             cgroups.sweep()
-            if toolkit and not os.access(f"{toolkit}/{TOOLS[0]}", os.X_OK):
-                raise NvsimError(f"no {TOOLS[0]} in this folder", source=f"--toolkit {toolkit}",
-                                 hint="give the folder of that program and its companions")
-            if not toolkit:
-                launchers.install(f"{folder}/toolkit")
+            programs = under_test.programs(toolkit, f"{folder}/toolkit", complete=complete)
             os.mkdir(f"{folder}/probe")
             for name, part in (("probe", "nvsim-probe"), ("probe-dl", "nvsim-probe-dl")):
                 shutil.copy(native.artifact(part), f"{folder}/probe/{name}")
-            yield Tools(folder=folder, images=Store(f"{folder}/images"), probe=f"{folder}/probe",
-                        toolkit=os.path.abspath(toolkit) if toolkit else f"{folder}/toolkit")
+            yield Tools(folder=folder, images=Store(f"{folder}/images"), probe=f"{folder}/probe", toolkit=programs,
+                        toolkit_version=under_test.version(programs))
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -201,7 +198,7 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
     try:
         result = _steps(job, folder, tools, base, trails)
     except NotRun as e:
-        result = base.replaced(status="not run", detail=str(e))
+        result = base.replaced(status="not run", detail=str(e), allowed=e.allowed)
     except NvsimError as e:
         result = base.replaced(status="failed", detail=str(e) + (f"\nhint: {e.hint}" if e.hint else ""))
     except Exception:  # a bug of ours: its traceback is this case's result
@@ -212,12 +209,23 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
     return result.replaced(seconds=time.monotonic() - began, trails=tuple(trails))
 
 
+def places(job: Job) -> tuple[str, ...]:
+    """Where a job runs, in the words of `but:`, from the general to the particular."""
+    levels = ("container", "engine") if job.engine.level == "engine" else (job.engine.level,)
+    return (job.case.mode, *levels, job.engine.name)
+
+
+def known(job: Job, tools: Tools) -> dict[str, str]:
+    """The versions that expectations of a case may be about."""
+    return {job.engine.name: job.engine.version(), "toolkit": tools.toolkit_version}
+
+
 def _steps(job: Job, folder: str, tools: Tools, base: Result, trails: list[Trail]) -> Result:
     """The steps of a case, up to the first that differs; each that was carried out leaves its trail."""
     unseen: list[str] = []
     with job.engine.open(job.case, folder, tools) as opened:
         for number, step in enumerate(job.case.steps, 1):
-            expect = step.expect.at(job.case.mode, job.engine.level, job.engine.name)
+            expect = step.expect.at(*places(job), known=known(job, tools))
             outcome = opened.do(step, expect)
             trails.append(trail.of(number, step, outcome, job.engine.name))
             if step.kind == "ctl":
@@ -275,7 +283,7 @@ def _keep(job: Job, tools: Tools, stop: int) -> int:
             if number == stop:
                 print(f"step {number}: {step.line}")
                 return opened.enter(step)
-            expect = step.expect.at(job.case.mode, job.engine.level, job.engine.name)
+            expect = step.expect.at(*places(job), known=known(job, tools))
             verdict = checks.judge(expect, opened.do(step, expect)) if step.kind != "ctl" else checks.Verdict()
             print(f"step {number}: {step.line}: {'differs' if verdict.differences else 'as expected'}")
             for word, text in verdict.differences:

@@ -46,9 +46,14 @@ def read(path: str) -> str:
 def with_errors(said: str, path: str) -> str:
     """What was said on stderr, log lines as "LEVEL: MESSAGE", and the errors that were only logged: an engine shows
     both to its user."""
-    lines = [_plain(_entry(line)) for line in said.splitlines()]
+    lines = [_LOGRUS.sub(_embedded, _plain(_entry(line))) for line in said.splitlines()]
     logged = [_plain(entry) for entry in _lines(path) if entry[0] in ("error", "fatal")]
     return "".join(f"{line}\n" for line in dict.fromkeys([*lines, *logged]))
+
+
+def _embedded(found: re.Match[str]) -> str:
+    """A log line that an engine put into its own message: podman and dockerd quote what a runtime wrote on stderr."""
+    return _plain(_entry(found[0]))
 
 
 def hooks_of(spec: dict[str, Any]) -> dict[str, tuple[str, ...]]:

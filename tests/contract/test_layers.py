@@ -48,6 +48,7 @@ THIRD_PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "google": (("toolkit.plugin",), ()),
     "rich": (("nvsim.cli", "scenarios.report"), ()),
     "jinja2": ((), ("scenarios.html",)),
+    "docker": ((), ("scenarios.engines.docker",)),
     "pytest": (("nvsim.pytest_plugin",), ()),
     "pynvml": ((), ("nvsim.record_nvml",)),
 }
