@@ -17,14 +17,14 @@ from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
 from scenarios import cgroups, checks, model, report, under_test
-from scenarios.engines import containerd, docker, oci, podman, spec
+from scenarios.engines import containerd, cri, docker, oci, podman, spec
 from scenarios.engines.session import Engine, NotRun, Tools
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
 
 ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun"), "podman": podman.ENGINE,
-           "docker": docker.ENGINE, "containerd": containerd.ENGINE}
+           "docker": docker.ENGINE, "containerd": containerd.ENGINE, "cri": cri.ENGINE}
 
 
 class Job(NamedTuple):
