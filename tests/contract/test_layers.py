@@ -49,6 +49,7 @@ THIRD_PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "google": (("toolkit.plugin",), ()),
     "rich": (("nvsim.cli", "scenarios.report"), ()),
     "docker": ((), ("scenarios.engines.docker",)),
+    "jinja2": ((), ("scenarios.html",)),
     "pytest": (("nvsim.pytest_plugin",), ()),
     "pynvml": ((), ("nvsim.record_nvml",)),
 }
