@@ -18,15 +18,16 @@ from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
 from scenarios import cgroups, checks, html, model, report, trail, under_test
+<<<<<<< HEAD
 from scenarios.engines import containerd, docker, oci, podman, spec
+=======
+from scenarios.engines import table
+>>>>>>> engines
 from scenarios.engines.session import Engine, NotRun, Tools
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
 from scenarios.trail import Trail
-
-ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun"), "podman": podman.ENGINE,
-           "docker": docker.ENGINE, "containerd": containerd.ENGINE}
 
 
 class Job(NamedTuple):
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> int:
         cases = cases[options.shard[0] - 1::options.shard[1]]
     if not cases:
         raise NvsimError("no case is left to run", source="nvsim run", hint="nvsim list cases shows what there is")
-    jobs = plan(cases, _engines(options.engine, options.level))
+    jobs = plan(cases, table.chosen(options.engine, options.level))
     view = report.Report(len(jobs))
     try:
         with session(options.toolkit, complete=options.complete) as tools:
@@ -74,11 +75,13 @@ def _options(argv: list[str]) -> argparse.Namespace:
         description="Runs scenarios and compares what containers see with what they have to.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="a name, a report (toolkit#48), a file; default: all")
     parser.add_argument("--level", action="append", choices=model.LEVELS, help="default: the highest that works here")
-    parser.add_argument("--engine", action="append", choices=tuple(ENGINES), help="default: runc and crun")
+    parser.add_argument("--engine", action="append", choices=tuple(table.ENGINES),
+                        help="default: runc, crun, podman and docker, where they are installed")
     parser.add_argument("--toolkit", metavar="DIR", default="", help="the programs under test; default: ours")
     parser.add_argument("--complete", action="store_true", help="programs that --toolkit DIR lacks are ours")
     parser.add_argument("--target", default="emulated", choices=("emulated", "real"), help="where the cases run")
-    parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="cases at a time")
+    parser.add_argument("-j", "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N",
+                        help="cases at a time; default: one per processor")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only each N-th case, from the I-th on")
     parser.add_argument("--family", action="append", metavar="FAMILY", help="only cases of this family")
     parser.add_argument("--junit", metavar="FILE", help="also writes the results as JUnit XML")
@@ -112,22 +115,6 @@ def _shard(text: str) -> tuple[int, int]:
     if index > count:
         raise argparse.ArgumentTypeError(f"shard {index} of {count} does not exist")
     return index, count
-
-
-def _engines(names: list[str] | None, levels: list[str] | None) -> tuple[Engine, ...]:
-    """The engines asked for; by default those of the highest level that works here, and in CI those of `container`."""
-    asked = [e for e in ENGINES.values() if e.name in (names or ENGINES) and (not levels or e.level in levels)]
-    if names or levels:
-        if not asked:
-            raise NvsimError("no engine has this level", source="nvsim run --engine, --level",
-                             hint=", ".join(f"{e.name} has {e.level}" for e in ENGINES.values()))
-        return tuple(asked)
-    containers = [engine for engine in asked if engine.level == "container"]
-    if os.environ.get("CI") or not all(engine.unavailable() for engine in containers):
-        return tuple(containers)
-    reasons = "; ".join(sorted({engine.unavailable() for engine in containers}))
-    print(f"nvsim: level spec only: {reasons}", file=sys.stderr)
-    return (ENGINES["spec"],)
 
 
 def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...]) -> tuple[Job, ...]:
@@ -258,14 +245,14 @@ def keep(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="nvsim keep", allow_abbrev=False,
                                      description="Runs a case to its failing step and opens a shell there.")
     parser.add_argument("case", metavar="CASE", help="as for nvsim run; with @MODE where a case has several modes")
-    parser.add_argument("--engine", default="runc", choices=("runc", "crun"))
+    parser.add_argument("--engine", default="runc", choices=tuple(table.ENGINES)[1:])
     parser.add_argument("--step", type=_positive, metavar="N", help="stop at this step, whether it fails or not")
     parser.add_argument("--toolkit", metavar="DIR", default="", help="the programs under test; default: ours")
     options = parser.parse_args(argv)
     cases = model.select((options.case,))
     if len(cases) > 1:
         raise NvsimError("this names several cases", source=options.case, hint=", ".join(case.name for case in cases))
-    engine = ENGINES[options.engine]
+    engine = table.ENGINES[options.engine]
     if engine.unavailable():
         raise NvsimError(engine.unavailable(), source="nvsim keep")
     try:

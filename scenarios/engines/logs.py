@@ -8,6 +8,7 @@ from typing import Any
 
 _LOGRUS = re.compile(r'time="[^"]*" level=(\w+) msg=("(?:[^"\\]|\\.)*")')
 KERNEL_HOOK = "nvsim-kernel"  # the machine's own: it stands for a kernel with the driver, no toolkit put it there
+DOCKER_HOOK = "libnetwork-setkey"  # by this name dockerd calls itself as a hook, in every container
 
 
 def _lines(path: str) -> list[tuple[str, str]]:
@@ -63,9 +64,10 @@ def hooks_of(spec: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def without_kernel(spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec without the hook that the emulated machine puts first."""
+    """A spec without the hook that the emulated machine puts first, and dockerd's own."""
     hooks = spec.get("hooks") or {}
-    kept = {stage: [h for h in found if posixpath.basename(h.get("path", "")) != KERNEL_HOOK]
+    kept = {stage: [h for h in found if posixpath.basename(h.get("path", "")) != KERNEL_HOOK
+                     and (h.get("args") or [""])[0] != DOCKER_HOOK]
             for stage, found in hooks.items()}
     kept = {stage: found for stage, found in kept.items() if found}
     rest = {key: value for key, value in spec.items() if key != "hooks"}

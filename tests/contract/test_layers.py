@@ -44,11 +44,17 @@ MACHINE_BUILTINS = frozenset({"open", "print", "input", "exec", "eval", "__impor
 THIRD_PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "yaml": (("nvsim", "scenarios"), ("toolkit.gather.cdi_dirs",)),
     "tomlkit": ((), ("toolkit.cmd.ctk",)),
-    "grpc": (("toolkit.plugin",), ()),
+    "grpc": (("toolkit.plugin",), ("scenarios.engines.cri",)),
+    "cri_api": ((), ("scenarios.engines.cri",)),
     "google": (("toolkit.plugin",), ()),
     "rich": (("nvsim.cli", "scenarios.report"), ()),
+<<<<<<< HEAD
     "jinja2": ((), ("scenarios.html",)),
     "docker": ((), ("scenarios.engines.docker",)),
+=======
+    "docker": ((), ("scenarios.engines.docker",)),
+    "jinja2": ((), ("scenarios.html",)),
+>>>>>>> engines
     "pytest": (("nvsim.pytest_plugin",), ()),
     "pynvml": ((), ("nvsim.record_nvml",)),
 }
