@@ -18,11 +18,7 @@ from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
 from scenarios import cgroups, checks, html, model, report, trail, under_test
-<<<<<<< HEAD
-from scenarios.engines import containerd, docker, oci, podman, spec
-=======
 from scenarios.engines import table
->>>>>>> engines
 from scenarios.engines.session import Engine, NotRun, Tools
 from scenarios.images import Store
 from scenarios.model import Case

@@ -48,13 +48,8 @@ THIRD_PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "cri_api": ((), ("scenarios.engines.cri",)),
     "google": (("toolkit.plugin",), ()),
     "rich": (("nvsim.cli", "scenarios.report"), ()),
-<<<<<<< HEAD
-    "jinja2": ((), ("scenarios.html",)),
-    "docker": ((), ("scenarios.engines.docker",)),
-=======
     "docker": ((), ("scenarios.engines.docker",)),
     "jinja2": ((), ("scenarios.html",)),
->>>>>>> engines
     "pytest": (("nvsim.pytest_plugin",), ()),
     "pynvml": ((), ("nvsim.record_nvml",)),
 }
