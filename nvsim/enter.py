@@ -8,7 +8,7 @@ other process of the machine and drops every mount; nothing of it was ever visib
 
 What is laid where (measured on Linux 6.1 and 6.18):
   /usr, /etc, …   overlay of the built folder over the real one; writes go to a tmpfs
-  /run            a tmpfs with the real entries bound back, then the built ones; /var is left as it is
+  /run            a tmpfs with the real entries bound back, then the built ones; of /var only ldconfig's notes
   /dev            a tmpfs with copies of the real nodes (NVIDIA's left out), then the built ones
   driver root     where it is not /: a tmpfs with such overlays, a /dev of its own, and /proc and /sys
   /proc/driver    the built folder: procfs takes no new ones; /proc/devices and /proc/modules are bound files
@@ -179,6 +179,7 @@ class Layers:
         enter_mounts.show_cgroup(cgroup)
         for name, path in tools.items():
             self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
+        enter_mounts.hide_ldconfig_notes(self.scratch, nodes=self.is_root)
         self.ldconfig()
         kernel.start(self.root, self.host, appear.Appearing(self).show)
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from nvsim import procfs
 from nvsim import syscalls as sc
 
+LDCONFIG_NOTES = "/var/cache/ldconfig"  # its file is aux-cache
+
 
 def add_top_folders(root: str, special: tuple[str, ...], fresh: str, *, nodes: bool) -> None:
     """Makes the top-level folders of a built host that this machine lacks, such as /nix, but for the special ones.
@@ -26,6 +28,22 @@ def add_top_folders(root: str, special: tuple[str, ...], fresh: str, *, nodes: b
     for name in missing:
         os.mkdir(f"{fresh}/{name}")
     sc.pivot_root(fresh)
+
+
+def hide_ldconfig_notes(scratch: str, *, nodes: bool) -> None:
+    """Gives the machine notes of ldconfig of its own, in a new folder of `scratch`.
+
+    ldconfig keeps what it read of each file, by inode and time, in one file for all roots of a kernel: many machines
+    at once would write the real one, and take each other's files for theirs.  It makes the folder of its notes itself
+    if there is none; `nodes` as for `shadow`."""
+    if not os.path.isdir(LDCONFIG_NOTES):
+        above = os.path.dirname(LDCONFIG_NOTES)
+        if not os.path.isdir(above):
+            return
+        shadow(above, f"{scratch}/{above.replace('/', '-')}", skip=lambda name: False, nodes=nodes)
+        os.mkdir(LDCONFIG_NOTES, 0o700)
+    os.mkdir(f"{scratch}/ldconfig", 0o700)
+    sc.mount(f"{scratch}/ldconfig", LDCONFIG_NOTES, flags=sc.BIND)
 
 
 def show_cgroup(wanted: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from posixpath import basename, dirname, join
 from typing import Any
 
-from nvsim import ldcache, plan, plan_driver, plan_host
+from nvsim import ldcache, plan, plan_driver, plan_host, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.ops import File
 from nvsim.profile import Cache, Profile
@@ -24,8 +24,9 @@ def absent(root: str, profile: Profile) -> tuple[str, ...]:
     """Patterns of the device nodes and driver files that the profile gives and the machine does not have."""
     top = profile.driver_root.rstrip("/")
     made = plan_host.host(profile)
+    places = ("/dev/", f"{top}/dev/", f"{plan_wsl.LIB}/", f"{plan_wsl.STORES}/")
     ours = {top + op.path for op in plan_driver.files(made)}
-    planned = [op.path for op in plan.plan(profile) if op.path in ours or op.path.startswith(("/dev/", f"{top}/dev/"))]
+    planned = [op.path for op in plan.plan(profile) if op.path in ours or op.path.startswith(places)]
     others = [f"/dev/dri/by-path/pci-{bus_id}-card" for bus_id in made.other_cards]  # a profile does not say where
     planned = [path for path in planned if path not in others]
     there = {path for path in planned if os.path.lexists(root + path)}

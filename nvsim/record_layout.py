@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from nvsim import catalogue, plan_driver, plan_host
 from nvsim.profile import Profile
+from nvsim.record_facts import DRIVER_CONTAINER, is_emulated
 
-ROOTS = ("/", "/run/nvidia/driver")  # where a driver is looked for
+ROOTS = ("/", DRIVER_CONTAINER)  # where a driver is looked for
 _VERSION = re.compile(r"\.so\.(\d{3}\.\d{2,3}(?:\.\d{2})?)$")
 _OTHER_NAMES = {"amzn": "amazonlinux", "suse": "sles"}  # what os-release calls it → what layouts.yaml does
 
@@ -51,7 +52,7 @@ def system(root: str) -> Mapping[str, str]:
 def _named(place: str, name: str, root: str) -> int:
     """How well a layout's name fits the system's, or that of one that it is like.  An emulated host shows the name of
     the machine that it runs on: there none fits."""
-    if os.path.exists(f"{root}/run/nvsim-host"):
+    if is_emulated(root):
         return 0
     found = system(place)
     version = found.get("VERSION_ID", "")
