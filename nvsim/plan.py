@@ -5,7 +5,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from posixpath import basename, dirname
 
-from nvsim import ldcache, plan_dev, plan_driver, plan_extras, plan_operator, plan_proc, plan_sys, plan_wsl
+from nvsim import (
+    ldcache,
+    plan_dev,
+    plan_driver,
+    plan_extras,
+    plan_leftover,
+    plan_operator,
+    plan_proc,
+    plan_sys,
+    plan_wsl,
+)
 from nvsim.errors import NvsimError
 from nvsim.ops import Dir, File, Op, Symlink
 from nvsim.plan_host import Host, host
@@ -31,9 +41,17 @@ def plan(profile: Profile, *, elf: str = "") -> tuple[Op, ...]:
     if profile.ldcache.state != "absent" and made.layout.ld_cache:
         root = profile.driver_root
         files = ops if profile.ldcache.state == "stale" else kept
+        if before := plan_leftover.alone(profile):
+            files = {op.path: op for op in _below(root, _system(host(before, elf=elf)))}
         cached = plan_driver.cache(made, _inside(root, files.values()), profile.ldcache.lacks)
         kept.setdefault(_join(root, cached.path), replace(cached, path=_join(root, cached.path)))
     return _ordered(kept, f"{source}: files")
+
+
+def without_modules(profile: Profile) -> list[Op]:
+    """What lies below / beside the driver's files, before its kernel modules are loaded."""
+    made = host(replace(profile, kernel_driver=""))
+    return [*plan_driver.base(made), *_machine(made)]
 
 
 def twins(profile: Profile, planned: Iterable[Op], elf: str, folder: str) -> tuple[Op, ...]:

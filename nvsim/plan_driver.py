@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Iterable
 from posixpath import basename, dirname, join, normpath
 
-from nvsim import catalogue, ldcache
+from nvsim import catalogue, ldcache, plan_leftover
 from nvsim.board import Board
 from nvsim.native import branches
 from nvsim.ops import Artifact, BoardLibrary, Dir, File, Library, Op, Socket, Symlink
@@ -27,10 +27,17 @@ def files(host: Host) -> list[Op]:
     """Everything that the driver's packages install, by its place below the driver root."""
     if not host.driver:
         return []
+    ops = _all_libraries(host)
+    if host.profile.leftover.driver:
+        ops = plan_leftover.beside(host, ops, _all_libraries(plan_leftover.other(host)))
+    return _with_exposed(host, [*ops, *_egl_platforms(host), *_programs(host), *_data(host)])
+
+
+def _all_libraries(host: Host) -> list[Op]:
     ops = _libraries(host, host.layout, host.layout.arch)
     if host.profile.compat32 and host.layout.dirs.get("libdir32"):
         ops += _libraries(host, host.layout.for_32_bit(), "i386")
-    return _with_exposed(host, [*ops, *_egl_platforms(host), *_programs(host), *_data(host)])
+    return ops
 
 
 def _libraries(host: Host, layout: catalogue.Layout, arch: str) -> list[Op]:

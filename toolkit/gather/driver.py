@@ -92,7 +92,7 @@ def _version(locator: Locator, known: str) -> str:
             if known and version != known:
                 raise HostError(f"unexpected version detected: {version} != {known}")
             return version
-        errors.append(f'failed to locate "{prefix}": {not_found(pattern)}')
+        errors.append(f'failed to locate "{prefix}": {not_found(pattern, 1 if locator.library_folders else 2)}')
     raise HostError("\n".join(errors))
 
 

@@ -8,10 +8,13 @@ from toolkit.gather import devices, nvml
 from toolkit.gather.driver import read_driver
 from toolkit.gather.locate import Locator
 from toolkit.gather.tree import Tree
-from toolkit.model.host import INTEGRATED, File, Gpu, Host
+from toolkit.model.host import INTEGRATED, File, Gpu, Host, Listed
 
 NVML = "libnvidia-ml.so.1"
 DXCORE = "libdxcore.so"
+SANDBOXUTILS = "libnvidia-sandboxutils.so.1"
+NO_SANDBOXUTILS = ("disable-nvsandboxutils", "disable-nvsandbox-utils")
+"""Feature flags by which a specification does without it."""
 PLATFORM_FOLDERS = (
     "/usr/lib64",
     "/usr/lib/x86_64-linux-gnu",
@@ -48,6 +51,7 @@ def read_host(
     library_search_paths: tuple[str, ...] = (),
     config_search_paths: tuple[str, ...] = (),
     csv: CsvSources = USUAL_CSV,
+    sandboxutils: bool = True,
 ) -> Host:
     """What the generator modes in `want` ("nvml", "management", "gds", "imex", …) need to know.
 
@@ -55,7 +59,8 @@ def read_host(
     system is mounted: "/" for the machine that we run on, a built tree at level `spec`.  No path in the result
     contains `root`.  Absolute symbolic links are followed from `root`, not from the driver root, as upstream does.
     The two search paths replace the built-in folders and are paths of the machine, not of the driver root.
-    "auto" stands for the mode that fits the platform.  However many modes are wanted, NVML is asked once.
+    "auto" stands for the mode that fits the platform.  However many modes are wanted, NVML is asked once; with
+    `sandboxutils` the driver's own list of a GPU's files counts more, where the driver has one.
 
     Raises nothing for what is missing: NVML's failure is in `nvml_error`, the rest is left out with a note.  Whether
     that matters depends on what is asked of the host, and a plan decides it.
@@ -68,7 +73,7 @@ def read_host(
         config_folders=config_search_paths,
         environment=tuple((key, os.environ.get(key, "")) for key in ("PATH", "XDG_DATA_DIRS")),
     )
-    session = _Nvml(locator)
+    session = _Nvml(locator, sandboxutils=sandboxutils)
     host = Host(platform="nvml")
     if "auto" in want:
         platform = _platform(session)
@@ -105,8 +110,8 @@ def read_platform(*, driver_root: str = "/", root: str = "/") -> str:
 class _Nvml:
     """NVML below one locator, asked at most once for everything; a session costs milliseconds, and upstream has six."""
 
-    def __init__(self, locator: Locator) -> None:
-        self.locator = locator
+    def __init__(self, locator: Locator, *, sandboxutils: bool = False) -> None:
+        self.locator, self.sandboxutils = locator, sandboxutils
         self.below_root = locator.tree.real("/") != "/"
         self._reading: nvml.Reading | None = None
         self._error = ""
@@ -152,7 +157,7 @@ def _with_driver(host: Host, session: _Nvml, dev_root: str, *, nvml_mode: bool) 
         locator.notes.append(f"Could not determine driver version: {reading.version_error}")
     driver = read_driver(locator, version=reading.driver_version, dev_root=dev_root, graphics=nvml_mode)
     host = host._replace(driver=driver._replace(cuda_version=reading.cuda_version), nvml_error=error)
-    return _with_gpus(host, reading.gpus, locator.tree, dev_root)
+    return _with_gpus(host, reading.gpus, session, dev_root) if nvml_mode else host
 
 
 def _with_tegra(host: Host, session: _Nvml, dev_root: str, csv: CsvSources) -> Host:
@@ -168,14 +173,46 @@ def _with_tegra(host: Host, session: _Nvml, dev_root: str, csv: CsvSources) -> H
         return host
     reading, error = session.read()
     host = host._replace(driver=host.driver._replace(cuda_version=reading.cuda_version), nvml_error=error)
-    return _with_gpus(host, reading.gpus, session.locator.tree, dev_root)
+    return _with_gpus(host, reading.gpus, session, dev_root)
 
 
-def _with_gpus(host: Host, gpus: tuple[Gpu, ...], tree: Tree, dev_root: str) -> Host:
+def _with_gpus(host: Host, gpus: tuple[Gpu, ...], session: _Nvml, dev_root: str) -> Host:
+    tree = session.locator.tree
+    if session.sandboxutils:
+        gpus = _listed(gpus, session.locator, dev_root)
     minors = dict(devices.read_mig_minors(tree)) if any(gpu.mig_devices for gpu in gpus) else {}
     gpus = tuple(_placed(gpu, tree, minors) for gpu in gpus)
     links = (link for gpu in gpus for link in devices.read_by_path_links(tree, dev_root, gpu.pci_bus_id))
     return host._replace(gpus=gpus, links=tuple(links), mig_capabilities=tuple(minors.items()))
+
+
+def _listed(gpus: tuple[Gpu, ...], locator: Locator, dev_root: str) -> tuple[Gpu, ...]:
+    """The GPUs with the files that the driver lists for them, if its library for that is there."""
+    found = locator.libraries(SANDBOXUTILS)
+    if not found:
+        return gpus
+    from toolkit.gather.sandboxutils import read_listed
+
+    uuids = (uuid for gpu in gpus for uuid in (gpu.uuid, *(mig.uuid for mig in gpu.mig_devices)) if uuid)
+    answers = read_listed(locator.tree.real(found[0]), locator.tree.real(locator.root), tuple(uuids))
+
+    def listed(uuid: str) -> Listed:
+        if uuid not in answers:
+            return Listed()
+        answer = answers[uuid]
+        return Listed(
+            known=True,
+            nodes=devices.read_listed_devices(locator.tree, dev_root, answer.nodes),
+            graphics=devices.read_listed_devices(locator.tree, dev_root, answer.graphics),
+            links=answer.links,
+        )
+
+    return tuple(
+        gpu._replace(
+            listed=listed(gpu.uuid), mig_devices=tuple(mig._replace(listed=listed(mig.uuid)) for mig in gpu.mig_devices)
+        )
+        for gpu in gpus
+    )
 
 
 def _placed(gpu: Gpu, tree: Tree, minors: dict[str, int]) -> Gpu:

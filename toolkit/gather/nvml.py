@@ -188,6 +188,8 @@ def _gpu(nvml: Session, index: int, device: ctypes.c_void_p) -> Gpu:
     minor = ctypes.c_uint()
     minor_code = nvml.call("nvmlDeviceGetMinorNumber", device, ctypes.byref(minor))
     bus_id, bus_id_error = _bus_id(nvml, device)
+    count = _optional(nvml, "nvmlDeviceGetMaxMigDeviceCount", "=I", device) if code == SUCCESS else ()
+    most = count[0] if count else 0
     return Gpu(
         index=index,
         uuid=nvml.string("nvmlDeviceGetUUID", device),
@@ -201,7 +203,8 @@ def _gpu(nvml: Session, index: int, device: ctypes.c_void_p) -> Gpu:
         memory_mib=memory[0] >> 20 if memory else 0,
         mig_enabled=code == SUCCESS and mode.value == 1,
         mig_capable=code == SUCCESS,
-        mig_devices=tuple(_mig_devices(nvml, device)) if code == SUCCESS else (),
+        mig_devices=tuple(_mig_devices(nvml, device, most)),
+        max_mig_devices=most,
         coherent=_coherent(nvml, device),
     )
 
@@ -243,10 +246,9 @@ def _coherent(nvml: Session, device: ctypes.c_void_p) -> bool:
     return code == SUCCESS and struct.unpack("=II", buffer.raw)[1] == ADDRESSING_MODE_ATS
 
 
-def _mig_devices(nvml: Session, parent: ctypes.c_void_p) -> Iterator[MigDevice]:
-    """The MIG devices of a GPU by their index; indexes without a device are skipped."""
-    count = _optional(nvml, "nvmlDeviceGetMaxMigDeviceCount", "=I", parent)
-    for index in range(min(count[0], MAX_MIG_DEVICES) if count else 0):
+def _mig_devices(nvml: Session, parent: ctypes.c_void_p, most: int) -> Iterator[MigDevice]:
+    """The MIG devices of a GPU, of which it can have `most`, by their index; one without a device is skipped."""
+    for index in range(min(most, MAX_MIG_DEVICES)):
         handle = ctypes.c_void_p()
         code = nvml.call("nvmlDeviceGetMigDeviceHandleByIndex", parent, index, ctypes.byref(handle))
         if code in (NOT_FOUND, INVALID_ARGUMENT):

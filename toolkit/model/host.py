@@ -18,6 +18,18 @@ class CharDevice(NamedTuple):
     gid: int = 0
 
 
+class Listed(NamedTuple):
+    """The nodes of a device as the driver lists them; of one that is not on the machine `major` and `mode` are 0.
+
+    Links are (text, path).  `known` is False where the driver does not say: then NVML and /dev tell.
+    """
+
+    known: bool = False
+    nodes: tuple[CharDevice, ...] = ()
+    graphics: tuple[CharDevice, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+
 class MigDevice(NamedTuple):
     """A MIG device: one compute instance of one GPU instance.
 
@@ -33,6 +45,7 @@ class MigDevice(NamedTuple):
     ci_access_minor: int = -1
     gfx: bool = False  # the GPU instance's profile has the attribute "gfx": it may use the DRM nodes of its GPU
     profile_error: str = ""  # NVML's text where the profile cannot be determined
+    listed: Listed = Listed()
 
 
 class Gpu(NamedTuple):
@@ -58,6 +71,8 @@ class Gpu(NamedTuple):
     error: str = ""  # NVML's text if the GPU does not answer; then uuid is "" and minor -1
     minor_error: str = ""  # NVML's text if only the minor is unknown: WSL, integrated GPUs; then minor is -1
     bus_id_error: str = ""  # NVML's text if it knows no PCI address; then pci_bus_id is ""
+    max_mig_devices: int = 0
+    listed: Listed = Listed()
     drm: tuple[str, ...] = ()  # entries of its drm folder in sysfs, e.g. ("card1", "renderD128")
 
 

@@ -16,10 +16,14 @@ def node_edits(devices: Iterable[CharDevice], *, features: tuple[str, ...] = ())
     """The devices, and the groups that a process must have to open them."""
     nodes, gids = [], []
     for device in devices:
+        host_path = device.host_path if device.host_path != device.path else ""
+        if not device.major and not device.mode:  # listed by the driver, and not on the machine
+            nodes.append(DeviceNode(path=device.path, host_path=host_path))
+            continue
         nodes.append(
             DeviceNode(
                 path=device.path,
-                host_path=device.host_path if device.host_path != device.path else "",
+                host_path=host_path,
                 major=device.major,
                 minor=device.minor,
                 file_mode=device.mode or None,
@@ -54,12 +58,15 @@ def gpu_edits(host: Host, gpu: Gpu, hooks: Hooks, notes: list[str], *, features:
     """A whole GPU: its node, its DRM nodes, and the links that name those by PCI address.
 
     Raises HostError for one that NVML knows no node or no PCI address of, as on WSL."""
-    if error := _identity_error(gpu):
+    if gpu.listed.known:
+        devices, links = (*gpu.listed.nodes, *gpu.listed.graphics), gpu.listed.links
+    elif not (error := _identity_error(gpu)):
+        devices = found(host, (f"/dev/nvidia{gpu.minor}", *drm_paths(gpu)), notes)
+        links = by_path_links(host, gpu, devices, notes)
+    else:
         stem = "failed to create device discoverer: " * 2
         raise HostError(f"failed to get CDI device edits: {stem}{error}", source=gpu.uuid, hint="use --mode auto")
-    devices = found(host, (f"/dev/nvidia{gpu.minor}", *drm_paths(gpu)), notes)
     edits = node_edits(devices, features=features)
-    links = by_path_links(host, gpu, devices, notes)
     folders = dict.fromkeys(dirname(device.path) for device in devices if dirname(device.path) != "/dev")
     return edits._replace(hooks=(*hooks.symlinks(links), *hooks.folder_permissions(tuple(folders))))
 

@@ -12,6 +12,7 @@ from toolkit.plan.device_ids import Selected, selected
 from toolkit.plan.device_names import device_names
 from toolkit.plan.device_nodes import by_path_links, control_edits, drm_paths, found, gpu_edits, node_edits
 from toolkit.plan.driver_files import driver_edits, graphics_edits
+from toolkit.plan.hook_sequence import FEATURE, combined
 from toolkit.plan.hooks import DEFAULT_HOOK, Hooks
 from toolkit.plan.transform import simplified, with_merged_device
 
@@ -76,7 +77,16 @@ def plan_spec(
         devices=devices,
         edits=merged(common, Edits(env=("NVIDIA_VISIBLE_DEVICES=void",))),
     )
-    return with_merged_device(simplified(spec), options.merged_device), tuple(plan.notes)
+    spec = with_merged_device(simplified(spec), options.merged_device)
+    return with_features(spec, options.feature_flags), tuple(plan.notes)
+
+
+def with_features(spec: Spec, features: tuple[str, ...]) -> Spec:
+    """The Spec with what features change at the end: `combine-hooks` makes one hook of several."""
+    if FEATURE not in features:
+        return spec
+    devices = tuple(device._replace(edits=combined(device.edits)) for device in spec.devices)
+    return spec._replace(devices=devices, edits=combined(spec.edits))
 
 
 class Plan(NamedTuple):
@@ -130,7 +140,8 @@ def _nvml_common(plan: Plan, _ids: tuple[str, ...]) -> Edits:
     try:
         driver = driver_edits(host.driver, hooks, features=plan.features, ldconfig=plan.options.ldconfig_path)
     except HostError as e:
-        raise HostError(f"failed to create discoverer for common entities: {e.message}", hint=e.hint) from None
+        stem = "failed to create discoverer for common entities: failed to create discoverer for driver files: "
+        raise HostError(stem + e.message, hint=e.hint) from None
     return merged(control_edits(host, plan.notes, features=plan.features), graphics, driver)
 
 
@@ -173,6 +184,9 @@ def _mig_edits(plan: Plan, gpu: Gpu, mig: MigDevice) -> Edits:
     """A MIG device: its GPU's node and the two capabilities that open its part of it."""
     if mig.profile_error:
         raise HostError(f"error getting MIG Profile attributes: {mig.profile_error}", source=mig.uuid)
+    if mig.listed.known:
+        edits = node_edits((*mig.listed.nodes, *(mig.listed.graphics if mig.gfx else ())), features=plan.features)
+        return edits._replace(hooks=plan.hooks.symlinks(mig.listed.links if mig.gfx else ()))
     if not plan.host.mig_capabilities:
         raise HostError(
             "error getting MIG capability device paths: <nil>", hint="no /proc/driver/nvidia-caps/mig-minors"
@@ -213,9 +227,12 @@ def _management_common(plan: Plan, _ids: tuple[str, ...]) -> Edits:
     if "disable-device-node-modification" not in hooks.enabled:
         hooks = hooks._replace(disabled=(*hooks.disabled, "disable-device-node-modification"))
     options = plan.options
-    return driver_edits(
-        plan.host.driver, hooks, features=plan.features, ldconfig=options.ldconfig_path, profile_hook=False
-    )
+    try:
+        return driver_edits(
+            plan.host.driver, hooks, features=plan.features, ldconfig=options.ldconfig_path, profile_hook=False
+        )
+    except HostError as e:
+        raise HostError(f"failed to create driver library discoverer: {e.message}", hint=e.hint) from None
 
 
 def _wsl_devices(plan: Plan, _ids: tuple[str, ...]) -> tuple[Device, ...]:
