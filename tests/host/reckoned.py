@@ -81,15 +81,22 @@ def _nvml_gpu(said: Profile, gpu: Gpu, fact: Any) -> dict[str, Any]:
             "compute": [int(number) for number in fact["compute_capability"].split(".")]}
 
 
+def lacks_root(said: Profile) -> bool:
+    """Whether the root of the driver's container is not there either."""
+    return said.driver_root != "/" and not has_files(said)
+
+
 def smi(said: Profile) -> dict[str, Any]:
-    """The exit code of `nvidia-smi -L`, and the GPUs with their MIG devices in order of name."""
+    """The exit code of `nvidia-smi -L`, or of chroot, and the GPUs with their MIG devices in order of name."""
     listed = {f"GPU {index}: {models.model(gpu.model)['name']} (UUID: {gpu.uuid})": sorted(mig_devices(gpu))
               for index, gpu in enumerate(gpus(said))}
-    return {"code": SMI_CODE[nvml(said)], "gpus": listed}
+    return {"code": 125 if lacks_root(said) else SMI_CODE[nvml(said)], "gpus": listed}
 
 
 def container_cli(said: Profile) -> dict[str, Any]:
     """What `nvidia-container-cli info` says, and the nodes of `list`; the stem of the error where it must fail."""
+    if lacks_root(said):
+        return {"error": "change root failed: no such file or directory"}
     if error := nvml(said):
         stems = {"LibraryNotFound": "load library failed: libnvidia-ml.so.1",
                  "DriverNotLoaded": "nvml error: driver not loaded",

@@ -30,6 +30,10 @@ VARIANTS = {
                       "  - {name: iigd_dch.inf_amd64_73655f941b1dd71f, adapters: 2}\n"
                       "  - {name: oem.inf_amd64_73655f941b1dd71f, driver: 550.40.06}\n",
     "a_windows_library_is_missing": "profile: wsl2-rtx4090\nabsent: [/usr/lib/wsl/lib/libnvcuvid.so.1]\n",
+    "another_version_with_the_links": "profile: two-driver-versions\nkernel_driver: 550.54.15\n"
+                                      "leftover: {driver: 550.54.14, links: true}\n",
+    "a_part_of_another_version": "profile: t4x1\nleftover: {driver: 535.261.03, only: [\"libcuda.so.*\"], "
+                                 "ldcache: driver}\n",
     "no_gpus": "driver: 550.54.15\n",
     "mig_places": "driver: 550.54.15\ngpus:\n  - model: A100-SXM4-40GB\n    count: 2\n"
                   "    mig: {1: [\"1g.5gb:6\", {profile: 2g.10gb, start: 2, compute: []}]}\n",
