@@ -96,4 +96,8 @@ def _options(config: Config) -> Options:
     flags = modes.jit_cdi.nvcdi_feature_flags
     if features.no_additional_gids_for_device_nodes:
         flags = (*flags, "no-additional-gids-for-device-nodes")
-    return Options(feature_flags=flags, disabled_hooks=modes.jit_cdi.nvcdi_disable_hooks)
+    return Options(
+        feature_flags=flags,
+        disabled_hooks=modes.jit_cdi.nvcdi_disable_hooks,
+        compat_folder=modes.csv.compat_container_root,
+    )

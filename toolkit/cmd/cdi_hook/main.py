@@ -22,6 +22,7 @@ HOOKS = {
     "disable-device-node-modification": "Ensure that the /proc/driver/nvidia/params file present in the container does "
                                         "not allow device node modifications.",
     "update-application-profile": "Updates the NVIDIA application profile with the GPUs of the container",
+    "sequence": "Run several hooks, separated by --then, in one process",
     "noop": "",
 }
 _GLOBAL = (
@@ -62,6 +63,10 @@ def _run(title: str, arguments: list[str]) -> int:
         return _EXIT_SUCCESS
     if name == "noop":
         return _EXIT_SUCCESS
+    if name == "sequence":
+        from toolkit.cmd.cdi_hook import sequence
+
+        return sequence.run(after, lambda step: _run(title, [*before, *step]))
     command = _command(name)
     flags = (*command.flags, *_GLOBAL)
     usage = help_text(f"{title} {name}", HOOKS[name], (*command.flags, _GLOBAL[2]))
