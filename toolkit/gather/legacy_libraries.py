@@ -129,12 +129,13 @@ def read_libraries(root: Root, cache: str, version: str, say: Say, *,
     Under WSL 2 the libraries of Windows have another version than the driver, and the version is not asked for."""
     entries = read_cache(root, cache)
     names = (*ALL_LIBRARIES, DXCORE) if wsl else ALL_LIBRARIES
-    results = []
-    for bits, missing in zip(architectures(), ("missing library", "missing compat32 library"), strict=True):
+    both = []
+    for bits in architectures():
         fitting = tuple(e for e in entries if e.flags & 1 and e.architecture == bits)
-        chosen = _chosen(fitting, names, root, say, _windows if wsl else _native(root, version))
+        both.append(_chosen(fitting, names, root, say, _windows if wsl else _native(root, version)))
+    for chosen, kind in zip(both, ("library", "compat32 library"), strict=True):
         for name in names:
             if name not in chosen:
-                say("W", f"{missing} {name}")
-        results.append(tuple(dict.fromkeys(chosen[name] for name in names if name in chosen)))
-    return results[0], results[1]
+                say("W", f"missing {kind} {name}")
+    native, compat32 = (tuple(dict.fromkeys(chosen[name] for name in names if name in chosen)) for chosen in both)
+    return native, compat32

@@ -18,7 +18,7 @@ from toolkit.gather.legacy_cgroup import Cgroup
 from toolkit.gather.legacy_container import Process
 from toolkit.gather.legacy_nvml import LIBRARY, read_nvml
 from toolkit.gather.legacy_root import Root
-from toolkit.model.native import Container, Request
+from toolkit.model.native import Container, Request, below
 from toolkit.model.ops import AllowDevice, Op, RunLdconfig
 from toolkit.plan.configure import plan_configure
 from toolkit.plan.requirements import LIMIT
@@ -167,10 +167,12 @@ def _container(rootfs: str, pid: int, request: Request, log: DebugLog) -> tuple[
              *(["no-cgroups"] if request.no_cgroups else []), *(["no-devbind"] if request.no_devbind else []),
              "supervised" if process.supervised else "standalone"]
     log("I", f"configuring container with '{' '.join(words)}'")
-    log("I", f"setting pid to {process.pid}")
-    log("I", f"setting rootfs to {rootfs}")
     container = legacy_container.read_container(process, rootfs, compat=request.cuda_compat_mode != "disabled" and bool(
         {"compute", "video"} & set(request.capabilities)))
+    for path in container.compat:
+        log("I", f"selecting {below(rootfs, path)}")
+    log("I", f"setting pid to {process.pid}")
+    log("I", f"setting rootfs to {rootfs}")
     log("I", f"setting owner to {container.uid}:{container.gid}")
     log("I", f"setting bins directory to {container.bins_dir}")
     log("I", f"setting libs directory to {container.libs_dir}")
