@@ -48,13 +48,11 @@ def edit_bundle(bundle: str, config: Config, log: Log) -> None:
     path = config_path(bundle)
     log.debug(f"Using bundle directory: {bundle}")
     log.info(f"Using OCI specification file path: {path}")
-    with _Step(CONSTRUCT + LOAD):
-        with _Step("error opening OCI specification file: "):
-            data = read_file(path)
-        with _Step("error reading OCI specification: "):
-            document = parse_json(data)
+    with _Step(CONSTRUCT + "failed to load OCI spec: error opening OCI specification file: "):
+        data = read_file(path)
+    with _Step(CONSTRUCT + LOAD + "error reading OCI specification: "):
+        document = parse_json(data)
     spec = edited_spec(document, config, log)
-    log.debug("Create command detected; applying OCI specification modifications")
     write_config(path, oci_codec.rendered(spec))
     log.debug("Applied required modification to OCI specification")
 
@@ -69,6 +67,7 @@ def edited_spec(document: Any, config: Config, log: Log, *, root: str = "/") -> 
         mode.check_mode(name)
     for note in request.notes:
         log.warning(note)
+    log.debug("Create command detected; applying OCI specification modifications")
     with _Step(MODIFY):
         if name == "legacy":
             return _legacy(spec, request, config, log, root)
@@ -135,7 +134,8 @@ def _csv(spec: Spec, image: Image, request: Request, config: Config, log: Log, r
     """What a Tegra system's csv files list, if the system is what the image requires."""
     spec = oci.without_prestart_hooks(spec)
     if not request.devices:
-        log.info("No modification required; no devices requested")
+        for _ in ("gated", "csv"):  # each says so
+            log.info("No modification required; no devices requested")
         return spec
     from toolkit.plan.edits import Wanted
     from toolkit.plan.gated import gated_wanted
@@ -171,7 +171,9 @@ def _cdi(spec: Spec, request: Request, config: Config, log: Log, root: str, *, n
     names = inject.cdi_names(request.devices, kind)
     spec = oci.without_prestart_hooks(spec)
     if not names:
+        log.debug("No devices requested; no modification required.")
         return spec
+    log.debug(f"Creating CDI modifier for devices: [{' '.join(names)}]")
     ids = inject.automatic_ids(names)
     if not ids:
         return _applied(spec, (_from_registry(names, config, log, root),), root)

@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     if argv[1:2] == ["hook"]:
         return _hook(argv[2:])
     from toolkit import __version__
-    from toolkit.cmd.ctk import cdi
+    from toolkit.cmd.ctk import cdi, config, doctor, explain, info, runtime_configure, system
     from toolkit.cmd.ctk.frame import Command, Flag, run
 
     root = Command(
@@ -35,7 +35,13 @@ def main(argv: list[str]) -> int:
         ),
         commands=(
             Command("hook", "The CDI hooks, as nvidia-cdi-hook has them", run=_outer_hook, raw=True),
+            runtime_configure.COMMAND,
+            info.COMMAND,
             cdi.COMMAND,
+            system.COMMAND,
+            config.command(),
+            explain.COMMAND,
+            doctor.COMMAND,
         ),
     )
     try:

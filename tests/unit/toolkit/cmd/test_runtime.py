@@ -173,7 +173,7 @@ def test_the_name_of_the_binary_forces_its_mode(place, name, hooked):
         (
             ['runtimes = ["/bin/true"]'],
             ["create", "-b", "/none"],
-            f"{CONSTRUCT}failed to load OCI spec: error loading OCI specification from file: error opening OCI "
+            f"{CONSTRUCT}failed to load OCI spec: error opening OCI "
             "specification file: open /none/config.json: no such file or directory",
         ),
         (
@@ -244,10 +244,10 @@ def test_both_logs_are_written(place):
         ("info", "Using OCI specification file path: config.json"),
         ("info", "Using requested mode 'legacy'"),
         ("info", "Using requested mode 'legacy'"),
+        ("debug", "Create command detected; applying OCI specification modifications"),
         ("info", "No modification required; no devices requested"),
         ("info", "No graphics modifier required; no devices requested"),
         ("info", "Using prestart hook path: /usr/bin/nvidia-container-runtime-hook"),
-        ("debug", "Create command detected; applying OCI specification modifications"),
         ("debug", "Applied required modification to OCI specification"),
         ("debug", f"Forwarding command to runtime {place.folder}/low-level"),
     ]
