@@ -73,6 +73,17 @@ def forget(call: Call, real: str) -> None:
         return
 
 
+def _has_driver() -> bool:
+    """Whether the machine's kernel has the driver, or will have it: a container that runs then sees it come."""
+    if os.path.isdir("/proc/driver/nvidia"):
+        return True
+    try:
+        with open("/run/nvsim-host", encoding="utf-8") as f:
+            return os.path.exists(f"{f.read().strip()}/.nvsim/parts.json")
+    except OSError:
+        return False
+
+
 def _noted(call: Call, real: str) -> str:
     folder = os.path.normpath(f"{os.path.dirname(real)}/{CONTAINERS}")
     return f"{folder}/{os.path.basename(real)} {(call.root + ' ' + call.id).replace('/', '|')}"
@@ -90,7 +101,7 @@ def prepare(bundle: str, hook: str) -> None:
         before = spec.setdefault("hooks", {}).setdefault("prestart", [])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
-    if any(os.path.basename(h.get("path", "")) == HOOK for h in before) or not os.path.isdir("/proc/driver/nvidia"):
+    if any(os.path.basename(h.get("path", "")) == HOOK for h in before) or not _has_driver():
         return
     before.insert(0, {"path": hook, "args": [HOOK, rootfs], "env": []})
     fresh = f"{path}.nvsim-{os.getpid()}"

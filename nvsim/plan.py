@@ -5,18 +5,29 @@ from collections.abc import Iterable
 from dataclasses import replace
 from posixpath import basename, dirname
 
-from nvsim import ldcache, plan_dev, plan_driver, plan_extras, plan_operator, plan_proc, plan_sys, plan_wsl
+from nvsim import (
+    ldcache,
+    plan_dev,
+    plan_driver,
+    plan_extras,
+    plan_leftover,
+    plan_operator,
+    plan_proc,
+    plan_sys,
+    plan_wsl,
+)
 from nvsim.errors import NvsimError
 from nvsim.ops import Dir, File, Op, Symlink
 from nvsim.plan_host import Host, host
 from nvsim.profile import Profile
 
 
-def plan(profile: Profile) -> tuple[Op, ...]:
+def plan(profile: Profile, *, elf: str = "") -> tuple[Op, ...]:
     """The ops in an order in which they can run: a folder before what is in it, and the entries of one folder together.
 
-    Raises NvsimError if the profile takes away what is not there, or puts a file where a folder is."""
-    made = host(profile)
+    `elf` is the architecture of the ELF files, if it is not the profile's: programs of the host then run on machines of
+    that one.  Raises NvsimError if the profile takes away what is not there, or puts a file where a folder is."""
+    made = host(profile, elf=elf)
     ops = {op.path: op for op in [*_below(profile.driver_root, _system(made)), *_machine(made)]}
     links = {op.path: op.target for op in ops.values() if isinstance(op, Symlink)}
     source = f"profile {profile.name}"
@@ -30,9 +41,27 @@ def plan(profile: Profile) -> tuple[Op, ...]:
     if profile.ldcache.state != "absent" and made.layout.ld_cache:
         root = profile.driver_root
         files = ops if profile.ldcache.state == "stale" else kept
+        if before := plan_leftover.alone(profile):
+            files = {op.path: op for op in _below(root, _system(host(before, elf=elf)))}
         cached = plan_driver.cache(made, _inside(root, files.values()), profile.ldcache.lacks)
         kept.setdefault(_join(root, cached.path), replace(cached, path=_join(root, cached.path)))
     return _ordered(kept, f"{source}: files")
+
+
+def without_modules(profile: Profile) -> list[Op]:
+    """What lies below / beside the driver's files, before its kernel modules are loaded."""
+    made = host(replace(profile, kernel_driver=""))
+    return [*plan_driver.base(made), *_machine(made)]
+
+
+def twins(profile: Profile, planned: Iterable[Op], elf: str, folder: str) -> tuple[Op, ...]:
+    """What stands in for the ELF files of `planned` on a machine of the architecture `elf`, below `folder`: each entry
+    that would be another one there, in the order of `plan`."""
+    there = {op.path: op for op in planned}
+    ops: dict[str, Op] = {folder + op.path: replace(op, path=folder + op.path)
+                          for op in plan(profile, elf=elf) if there.get(op.path) != op}
+    above = folder.rpartition("/")[0]
+    return tuple(op for op in _ordered(ops, folder) if op.path != above)
 
 
 def _system(made: Host) -> list[Op]:

@@ -37,6 +37,7 @@ class Host:
 
     profile: Profile
     layout: catalogue.Layout
+    elf: catalogue.Arch  # the architecture of the driver's libraries and programs; 32-bit libraries are i386
     driver: catalogue.Release | None
     kernel: catalogue.Release | None
     windows: str  # version of Windows' driver on a WSL 2 machine, which has no kernel modules
@@ -52,9 +53,11 @@ class Host:
         return dict(catalogue.majors(self.kernel.branch)).get(name, -1) if self.kernel else -1
 
 
-def host(profile: Profile) -> Host:
-    """The host that a profile describes.  Raises NvsimError for values that do not fit a GPU's record."""
-    layout = catalogue.layout(profile.layout)
+def host(profile: Profile, *, elf: catalogue.Arch = "") -> Host:
+    """The host that a profile describes, with ELF files of another architecture than its own if `elf` names one.
+
+    Raises NvsimError for values that do not fit a GPU's record."""
+    layout = catalogue.layout(profile.layout, arch=profile.arch)
     layout = catalogue.under_wsl(layout) if profile.wsl else layout
     driver = catalogue.release(profile.driver) if profile.driver else None
     kernel = catalogue.release(profile.kernel_driver) if profile.kernel_driver and not profile.wsl else None
@@ -65,7 +68,7 @@ def host(profile: Profile) -> Host:
     taken = {gpu.bus_id for gpu in profile.gpus + profile.vfio}
     made = [_gpu(profile, i, gpu, branch) for i, gpu in enumerate(profile.gpus + profile.vfio)]
     free = (f"0000:{bus:02x}:00.0" for bus in range(2, 0x7F) if f"0000:{bus:02x}:00.0" not in taken | set(switches))
-    return Host(profile=profile, layout=layout, driver=driver, kernel=kernel,
+    return Host(profile=profile, layout=layout, elf=elf or profile.arch, driver=driver, kernel=kernel,
                 windows=profile.kernel_driver if profile.wsl else "",
                 parts=frozenset(layout.parts) | {name for name, there in parts.items() if there and driver},
                 gpus=_linked(profile, made[:len(profile.gpus)]),

@@ -14,7 +14,8 @@ _FABRIC_IMEX_MINOR = 4323
 
 def files(host: Host) -> list[Op]:
     """Everything below /proc that tells of the driver; without kernel modules only what any kernel has."""
-    ops = [_file("/proc/devices", _devices(host)), _file("/proc/modules", _modules(host))]
+    ops = [_file("/proc/devices", _devices(host)), _file("/proc/modules", _modules(host)),
+           Dir(path="/proc/driver", mode=0o555)]
     if not host.kernel:
         return ops
     top = "/proc/driver/nvidia"

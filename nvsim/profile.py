@@ -10,11 +10,21 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
 
-from nvsim import catalogue, document, models, profile_extras, profile_fabric, profile_mig, profile_wsl
+from nvsim import (
+    catalogue,
+    document,
+    models,
+    profile_extras,
+    profile_fabric,
+    profile_leftover,
+    profile_mig,
+    profile_wsl,
+)
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
 from nvsim.profile_extras import Extras
 from nvsim.profile_fabric import Bridge, Fabric
+from nvsim.profile_leftover import Leftover
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
 MOST_GPUS = 64
@@ -26,6 +36,7 @@ _BUSES = ((0x07, 0x0F, 0x47, 0x4E, 0x87, 0x90, 0xB7, 0xBD), (0x1B, 0x43, 0x52, 0
 Placeholders = Literal["files", "none"]
 # What the machine is to its GPUs, as nvmlGpuVirtualizationMode_t.
 VIRTUALIZATION = {"none": 0, "passthrough": 1, "vgpu-guest": 2, "vgpu-host": 3}
+BOOT = ("complete", "no-modules", "no-driver")
 CacheState = Literal["fresh", "stale", "absent"]
 
 
@@ -64,6 +75,8 @@ class Profile:
     name: str
     about: str = ""
     layout: str = "ubuntu22.04"
+    arch: str = "x86_64"  # one of catalogue.ARCHITECTURES
+    boot: str = "complete"  # a word of BOOT: what is there of the driver when the machine comes up
     driver: str = ""
     kernel_driver: str = ""
     kernel_module: Literal["open", "closed"] = "closed"
@@ -80,6 +93,7 @@ class Profile:
     nvlinks: tuple[Bridge, ...] = ()  # GPUs that are linked to each other directly
     fabric: Fabric = Fabric()
     virtualization: str = "none"  # a word of VIRTUALIZATION
+    leftover: Leftover = Leftover()  # libraries of a second driver version
     wsl: tuple[profile_wsl.Store, ...] = ()  # the driver stores of a WSL 2 machine; `kernel_driver` is Windows' driver
     other_cards: int = 0  # DRM cards of other adapters, such as a BMC, numbered before NVIDIA's
     numa_nodes: int = 1
@@ -92,10 +106,10 @@ class Profile:
     placeholders: Placeholders = "files"  # what stands for a device node where none can be made
 
 
-KEYS = ("profile", "about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root", "operator",
-        "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl",
-        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "placeholders",
-        "vfio", *profile_extras.KEYS)
+KEYS = ("profile", "about", "layout", "arch", "boot", "driver", "kernel_driver", "kernel_module", "driver_root",
+        "dev_root", "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
+        "virtualization", "wsl", "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent",
+        "files", "placeholders", "vfio", "leftover", *profile_extras.KEYS)
 GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
 
 
@@ -176,7 +190,9 @@ def _changed(base: Profile, keys: Keys) -> Profile:
     nvswitches = keys.flag("nvswitches", default=_has_switches(gpus) if "gpus" in keys else base.nvswitches)
     fabric = base.fabricmanager if nvswitches == base.nvswitches else nvswitches
     return Profile(
-        name=base.name, about=keys.text("about", base.about), layout=keys.text("layout", base.layout), driver=driver,
+        name=base.name, about=keys.text("about", base.about), layout=keys.text("layout", base.layout),
+        arch=keys.choice("arch", catalogue.ARCHITECTURES, base.arch), driver=driver,
+        boot=keys.choice("boot", BOOT, base.boot),
         kernel_driver=kernel, driver_root=_root(keys, "driver_root", base.driver_root),
         dev_root=_root(keys, "dev_root", base.dev_root), operator=keys.flag("operator", default=base.operator),
         gpus=gpus, nvswitches=nvswitches, vfio=vfio,
@@ -188,6 +204,7 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         nvlinks=profile_fabric.bridges(keys, () if "gpus" in keys else base.nvlinks, len(gpus)),
         fabric=profile_fabric.fabric(keys, base.fabric),
         virtualization=keys.choice("virtualization", tuple(VIRTUALIZATION), base.virtualization),
+        leftover=profile_leftover.leftover(keys, base.leftover),
         wsl=profile_wsl.stores(keys, base.wsl, base.name),
         other_cards=keys.integer("other_cards", base.other_cards, 0, 16),
         numa_nodes=keys.integer("numa_nodes", base.numa_nodes, 1, 64), cpus=keys.integer("cpus", base.cpus, 1, 1024),
@@ -214,7 +231,18 @@ def _placeholders(word: str) -> Placeholders:
 
 def _checked(profile: Profile, keys: Keys) -> Profile:
     """The profile, if its parts fit together."""
-    catalogue.layout(profile.layout, keys.where("layout"))
+    catalogue.layout(profile.layout, keys.where("layout"), arch=profile.arch)
+    oldest = catalogue.oldest_branch(profile.arch)
+    if profile.driver and _branch(profile.driver) < oldest:
+        raise NvsimError(f"the catalogue has no {profile.arch} libraries of driver {profile.driver}",
+                         source=keys.where("driver"), hint=f"branch {oldest} or newer")
+    profile_leftover.check(profile.leftover, driver=profile.driver, wsl=bool(profile.wsl),
+                           source=keys.where("leftover"))
+    if profile.boot != "complete" and (not profile.driver or profile.wsl):
+        raise NvsimError("this machine has no driver that comes later", source=keys.where("boot"),
+                         hint="WSL 2 has that of Windows" if profile.wsl else "driver: VERSION")
+    if profile.wsl and profile.arch != "x86_64":
+        raise NvsimError("WSL 2 machines with NVIDIA's driver are x86_64", source=keys.where("arch"))
     if profile.wsl:
         profile_wsl.check(profile.wsl, driver=profile.driver, driver_root=profile.driver_root, gpus=len(profile.gpus),
                           mig=any(gpu.mig is not None for gpu in profile.gpus), source=keys.where("wsl"))

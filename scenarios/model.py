@@ -266,4 +266,4 @@ def _named(case: Case, word: str) -> bool:
     plain = case.name.partition("@")[0]
     reports = texts_of(case.report, "report") if case.report else ()
     return word in (case.name, plain, case.name.rpartition("/")[2], plain.rpartition("/")[2]) or any(
-        word == r or r.endswith("/" + word) for r in reports)
+        word == r or r.endswith((f"/{word}", f"-{word}")) for r in reports)

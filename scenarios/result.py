@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from scenarios.model import Case
+from scenarios.trail import Trail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +13,7 @@ class Result:
     """`step` counts from 1, 0 where no step is to blame.  `unseen`: words that this level cannot see.
 
     `detail` is why it did not run, or what went wrong outside the expectations; `allowed`: the case itself says that it
-    does not run here."""
+    does not run here.  `trails`: the steps that were carried out, for a report that shows them."""
 
     case: Case
     engine: str
@@ -25,6 +26,7 @@ class Result:
     unseen: tuple[str, ...] = ()
     detail: str = ""
     allowed: bool = False
+    trails: tuple[Trail, ...] = ()
 
     def replaced(self, **changes: Any) -> "Result":
         """The same result with other values."""

@@ -13,16 +13,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from types import FrameType
 from typing import NamedTuple
 
+import toolkit
 from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
-from scenarios import cgroups, checks, model, report
+from scenarios import cgroups, checks, html, model, report, trail
 from scenarios.engines import oci, spec
 from scenarios.engines.session import Engine, NotRun, Tools
 from scenarios.hosts import TOOLS
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
+from scenarios.trail import Trail
 
 ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun")}
 
@@ -56,8 +58,13 @@ def main(argv: list[str]) -> int:
         print("nvsim: interrupted; everything has been taken down", file=sys.stderr)
         return 130
     view.table(results)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in report.annotations(results):
+            print(line)
     if options.junit:
         report.write_junit(options.junit, results)
+    if options.html:
+        html.write(options.html, results, about=_about(options))
     return 1 if any(failed(result) for result in results) else 0
 
 
@@ -74,12 +81,22 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only each N-th case, from the I-th on")
     parser.add_argument("--family", action="append", metavar="FAMILY", help="only cases of this family")
     parser.add_argument("--junit", metavar="FILE", help="also writes the results as JUnit XML")
+    parser.add_argument("--html", metavar="FILE", help="also writes a page for people: paths, differences, logs")
     parser.add_argument("--keep", action="store_true",
                         help="leaves the bundles and logs of failed cases in ./nvsim-kept")
     options = parser.parse_args(argv)
     if options.target == "real":
         raise NvsimError("cases do not run on real GPUs yet", source="nvsim run --target", hint="leave the flag away")
     return options
+
+
+def _about(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """What a reader of a report has to know of the run."""
+    machine = os.uname()
+    shard = f", shard {'/'.join(map(str, options.shard))}" if options.shard else ""
+    return (("date", time.strftime("%Y-%m-%d %H:%M %Z")),
+            ("machine", f"{machine.sysname} {machine.release}, {machine.machine}"),
+            ("toolkit", options.toolkit or f"ours, {toolkit.__version__}"), ("target", options.target + shard))
 
 
 def _positive(text: str) -> int:
@@ -180,8 +197,9 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
         return base.replaced(status="not run", detail=job.not_run, allowed=job.allowed)
     began = time.monotonic()
     os.mkdir(folder)
+    trails: list[Trail] = []
     try:
-        result = _steps(job, folder, tools, base)
+        result = _steps(job, folder, tools, base, trails)
     except NotRun as e:
         result = base.replaced(status="not run", detail=str(e))
     except NvsimError as e:
@@ -191,15 +209,17 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
     if keep and result.status == "failed":
         _keep_folder(folder, result)
     state.remove(folder)
-    return result.replaced(seconds=time.monotonic() - began)
+    return result.replaced(seconds=time.monotonic() - began, trails=tuple(trails))
 
 
-def _steps(job: Job, folder: str, tools: Tools, base: Result) -> Result:
+def _steps(job: Job, folder: str, tools: Tools, base: Result, trails: list[Trail]) -> Result:
+    """The steps of a case, up to the first that differs; each that was carried out leaves its trail."""
     unseen: list[str] = []
     with job.engine.open(job.case, folder, tools) as opened:
         for number, step in enumerate(job.case.steps, 1):
             expect = step.expect.at(job.case.mode, job.engine.level, job.engine.name)
             outcome = opened.do(step, expect)
+            trails.append(trail.of(number, step, outcome, job.engine.name))
             if step.kind == "ctl":
                 continue
             verdict = checks.judge(expect, outcome)

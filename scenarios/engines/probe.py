@@ -35,7 +35,8 @@ def seen(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "exit": ran["exit"], "stdout": ran["stdout"], "stderr": ran["stderr"],
         "gpus": _gpus(report.get("nvml", {})), "cuda": _cuda(report.get("cuda", {})), "environment": report["env"],
-        "devices": {d["path"]: _right(d) for d in report["devices"] if GPU_NODE.fullmatch(d["path"])},
+        "devices": {d["path"]: _right(d) for d in report["devices"]
+                    if d["type"] in ("c", "b") and GPU_NODE.fullmatch(d["path"])},
         "mounts": {m["target"]: Mount(source=m["source"], fstype=m["fstype"], options=tuple(m["options"]))
                    for m in report["mounts"] if m["target"] != PROBE},
         "files": {path: _file(facts) for path, facts in report.get("files", {}).items()},

@@ -47,6 +47,7 @@ THIRD_PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "grpc": (("toolkit.plugin",), ()),
     "google": (("toolkit.plugin",), ()),
     "rich": (("nvsim.cli", "scenarios.report"), ()),
+    "jinja2": ((), ("scenarios.html",)),
     "pytest": (("nvsim.pytest_plugin",), ()),
     "pynvml": ((), ("nvsim.record_nvml",)),
 }

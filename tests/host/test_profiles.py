@@ -17,7 +17,7 @@ from toolkit.launchers import install
 pytestmark = pytest.mark.host
 # Those whose driver answers: library and kernel modules of one version, and nodes.  Others: test_special_hosts.py
 WITH_DRIVER = [name for name in profile.names() if (said := profile.load(name)).driver and not said.absent
-               and not said.wsl and said.driver == said.kernel_driver]
+               and not said.wsl and said.boot == "complete" and said.driver == said.kernel_driver]
 
 # What an NVML program sees, printed by nvidia-ml-py in a process of its own.
 CLIENT = """
@@ -76,7 +76,8 @@ def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host:
         for gpu, fact in zip(said.gpus, facts, strict=True)}
     assert f"Driver Version: {said.driver}" in out(host, *_as_driver(said), "nvidia-smi")
 
-    libraries = [f"LD_LIBRARY_PATH={said.driver_root}/usr/lib/x86_64-linux-gnu"] if said.driver_root != "/" else []
+    folder = catalogue.layout(said.layout, arch=said.arch).path("<libdir>", said.driver)
+    libraries = [f"LD_LIBRARY_PATH={said.driver_root}{folder}"] if said.driver_root != "/" else []
     seen = json.loads(out(host, "env", *libraries, sys.executable, "-c", CLIENT))
     assert seen["driver"] == said.driver
     assert [gpu["uuid"] for gpu in seen["gpus"]] == uuids
@@ -109,7 +110,7 @@ def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host:
         assert kinds == ["/dev/nvidia", "/dev/nvidia-caps/nvidia-cap", "/dev/nvidia-caps/nvidia-cap"]
         assert f"/dev/nvidia{gpu.minor}" in devices[name]
     mounts = {mount["containerPath"] for mount in spec["containerEdits"]["mounts"]}
-    assert catalogue.layout(said.layout).path("<libdir>/libcuda.so.<V>", said.driver) in mounts
+    assert f"{folder}/libcuda.so.{said.driver}" in mounts
 
 
 def _as_driver(said: profile.Profile) -> list[str]:
@@ -137,7 +138,7 @@ def _links(said: profile.Profile, index: int, fact: dict[str, Any]) -> int:
 @pytest.mark.parametrize("host", ["gb200x4"], indirect=True)
 def test_a_tray_of_an_nvl72_shows_its_fabric_and_its_imex_channel(host: Machine) -> None:
     said = profile.load("gb200x4")
-    gpus = board.read(f"{host.root}/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.{said.driver}").gpus
+    gpus = board.read(f"{host.root}/usr/lib/aarch64-linux-gnu/libnvidia-ml.so.{said.driver}").gpus
     assert {(gpu.fabric_state, gpu.fabric_cluster, gpu.fabric_clique) for gpu in gpus} == {
         (3, said.fabric.cluster, said.fabric.clique)}
     assert out(host, "ls", "/dev/nvidia-caps-imex-channels").split() == ["channel0"]

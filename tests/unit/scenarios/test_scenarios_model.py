@@ -75,6 +75,11 @@ def test_a_report_selects_its_cases() -> None:
         case.name.partition("@")[0] for case in model.select(("nvidia-container-toolkit#1555",))}
 
 
+def test_a_report_may_be_named_as_short_as_in_the_help() -> None:
+    assert {case.name.partition("@")[0] for case in model.select(("toolkit#48",))} == {
+        "device-nodes-cgroups/toolkit-48-daemon-reload"}
+
+
 def test_a_case_that_does_not_exist_comes_with_the_nearest_name() -> None:
     with pytest.raises(NvsimError) as caught:
         model.select(("toolkit-1555-nune",))

@@ -41,8 +41,10 @@ REPORT: dict[str, Any] = {
     "version": 1, "env": {"A": "1"}, "files": {"/f": {"type": "file", "size": 1, "mode": 420, "text": "x"}},
     "mounts": [{"target": "/x", "source": "s", "fstype": "tmpfs", "options": ["ro"]},
                {"target": "/.nvsim", "source": "s", "fstype": "ext4", "options": []}],
-    "devices": [{"path": "/dev/nvidia0", "open": "ENXIO"}, {"path": "/dev/nvidia1", "open": "EPERM"},
-                {"path": "/dev/null", "open": "ok"}],
+    "devices": [{"path": "/dev/nvidia0", "type": "c", "open": "ENXIO"},
+                {"path": "/dev/nvidia1", "type": "c", "open": "EPERM"},
+                {"path": "/dev/null", "type": "c", "open": "ok"},
+                {"path": "/dev/dri/by-path/pci-0-card", "type": "l", "open": None}],
     "libraries": {"liba.so": {"path": "/lib/liba.so"}, "libb.so": {"error": "not found"}},
     "nvml": {"init": 0, "gpus": [{"uuid": "GPU-a"}]}, "cuda": {"init": 0, "devices": ["GPU-a"]},
     "exec": {"exit": 3, "stdout": "o", "stderr": "e"}}

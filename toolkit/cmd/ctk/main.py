@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
         return _hook(argv[2:])
     from toolkit import __version__
     from toolkit.cmd.cdi_hook.main import HOOKS
-    from toolkit.cmd.ctk import cdi, config, info, runtime_configure, system
+    from toolkit.cmd.ctk import cdi, config, doctor, explain, info, runtime_configure, system
     from toolkit.cmd.ctk.frame import Command, Flag, run
 
     root = Command(
@@ -42,6 +42,8 @@ def main(argv: list[str]) -> int:
             cdi.COMMAND,
             system.COMMAND,
             config.command(),
+            explain.COMMAND,
+            doctor.COMMAND,
         ),
     )
     try:
