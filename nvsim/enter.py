@@ -158,6 +158,7 @@ class Layers:
         with open(f"{root}/.nvsim/machine.json") as f:
             self.host: dict[str, Any] = json.load(f)
         self.live = kernel.live(root, self.host)
+        self.laid: dict[str, tuple[int, int]] = {}  # by place of an overlay: what is written there, what lies below
 
     def lay(self, cgroup: str, lowlevel: dict[str, str]) -> None:
         """All of it, in the order that the parts need."""
@@ -171,7 +172,7 @@ class Layers:
         kept = {name: os.open(path, os.O_PATH) for name, path in tools.items()}
         self.distribution = {name: os.open(f"/{name}", os.O_PATH | os.O_DIRECTORY)
                              for name in DISTRIBUTION if os.path.isdir(f"/{name}")}
-        self._trees()
+        self.lay_trees()
         self._run()
         self._dev()
         self._proc()
@@ -185,13 +186,16 @@ class Layers:
         self.ldconfig()
         kernel.start(self.root, self.host, appear.Appearing(self).show)
 
-    def _trees(self) -> None:
-        """Overlays of every built top-level folder over the real one that it names (/lib may be a link to usr/lib)."""
+    def lay_trees(self) -> None:
+        """Overlays of every built top-level folder over the real one that it names (/lib may be a link to usr/lib).
+
+        May be called again, after files have come: what was written in the meantime stays."""
         layers: dict[str, list[int]] = {}
         for name in sorted(os.listdir(self.root)):
             built = f"{self.root}/{name}"
             if name == "home":  # what its users write there must stay
-                enter_mounts.shadow("/home", f"{self.scratch}/home", skip=lambda name: False, nodes=self.is_root)
+                if not os.path.isdir(f"{self.scratch}/home"):
+                    enter_mounts.shadow("/home", f"{self.scratch}/home", skip=lambda name: False, nodes=self.is_root)
                 enter_mounts.bind_tree(built, "/home")
                 enter_mounts.bind_tree(f"{self.root}/{kernel.TWINS}/home", "/home")
             elif name not in SPECIAL and os.path.isdir(built) and not os.path.islink(built):
@@ -208,17 +212,23 @@ class Layers:
                 if os.path.isdir(f"{top}{path}")]
 
     def _overlay(self, target: str, lowers: list[int], *, writable: bool = True) -> None:
-        """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are."""
+        """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are.
+
+        A second one takes the place of the first: the kernel does not stack many of them."""
         inner = [(m, os.open(m, os.O_PATH)) for m in procfs.mounts_below(target)]
         real = os.open(target, os.O_PATH | os.O_DIRECTORY)
+        if writable and target in self.laid:
+            written, real = self.laid[target]
+            lowers = [written, *lowers]
         options = "lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in (*lowers, real))
         if writable:
-            name = target.strip("/").replace("/", "-")
+            name = target.strip("/").replace("/", "-") + ("-again" if target in self.laid else "")
             upper, work = f"{self.scratch}/upper/{name}", f"{self.scratch}/work/{name}"
             os.makedirs(upper)
             os.makedirs(work)
             sc.copy_mode(real, upper)
             up, down = os.open(upper, os.O_PATH), os.open(work, os.O_PATH)
+            self.laid[target] = up, real
             options += f",upperdir=/proc/self/fd/{up},workdir=/proc/self/fd/{down}"
             options += "" if self.is_root else ",userxattr"
         sc.mount("nvsim", target, "overlay", 0 if writable else sc.RDONLY, options)
