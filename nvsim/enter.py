@@ -37,6 +37,7 @@ KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 BINFMT = "proc/sys/fs/binfmt_misc"
 WSL = "/usr/lib/wsl/lib"
+SHADOWED = ("/tmp", "/var/log")  # of MPS; most machines have nothing there
 DISTRIBUTION = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr")  # of a driver root of its own
 OTHER_NODES = ("dxg", "dri", "gdrdrv", "infiniband", "vfio")  # beside those whose name begins with nvidia
 CONTAINER_NODES = ("full", "null", "random", "tty", "urandom", "zero")  # in every container: OCI runtime specification
@@ -238,14 +239,20 @@ class Layers:
         """/run: what is there now, then what the host has."""
         enter_mounts.shadow("/run", f"{self.scratch}/run", skip=lambda name: False, nodes=self.is_root)
         enter_mounts.bind_tree(f"{self.root}/run", "/run")
-        for folder in ("/tmp", "/var/log"):  # of MPS; most machines have nothing there
+        for folder in SHADOWED:
             if os.path.isdir(f"{self.root}{folder}"):
-                enter_mounts.shadow(folder, f"{self.scratch}/{folder.replace('/', '-')}", skip=lambda name: False,
-                                    nodes=self.is_root)
+                self.shadow_for(folder)
                 enter_mounts.bind_tree(f"{self.root}{folder}", folder)
         with open("/run/nvsim-host", "w") as f:
             f.write(self.root + "\n")
         sc.bind_file(f"{self.root}/{KERNEL_LOG}", "/run/nvsim-kernel.log")
+
+    def shadow_for(self, path: str) -> None:
+        """The folder of SHADOWED that a path lies in, if any, is one in memory: nothing is made in the real one."""
+        for folder in SHADOWED:
+            fresh = f"{self.scratch}/{folder.replace('/', '-')}"
+            if f"{path}/".startswith(f"{folder}/") and not os.path.isdir(fresh):
+                enter_mounts.shadow(folder, fresh, skip=lambda name: False, nodes=self.is_root)
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""
