@@ -8,7 +8,8 @@ other process of the machine and drops every mount; nothing of it was ever visib
 
 What is laid where (measured on Linux 6.1 and 6.18):
   /usr, /etc, …   overlay of the built folder over the real one; writes go to a tmpfs
-  /run            a tmpfs with the real entries bound back, then the built ones; of /var only ldconfig's notes
+  /run            a tmpfs with the real entries bound back, then the built ones; of /var only ldconfig's notes, unless
+                  the host has /var/nvidia: then it is like /run
   /dev            a tmpfs with copies of the real nodes (NVIDIA's left out), then the built ones
   driver root     where it is not /: a tmpfs with such overlays, a /dev of its own, and /proc and /sys
   /proc/driver    the built folder: procfs takes no new ones; /proc/devices and /proc/modules are bound files
@@ -37,9 +38,11 @@ KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 BINFMT = "proc/sys/fs/binfmt_misc"
 WSL = "/usr/lib/wsl/lib"
-SHADOWED = ("/tmp", "/var/log")  # of MPS; most machines have nothing there
+# What most machines have nothing in, of a Jetson and of MPS, and the folders of which a machine then has its own.
+SHADOWED = {"/var/nvidia": "/var", "/tmp": "/tmp", "/var/log": "/var/log"}
 DISTRIBUTION = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr")  # of a driver root of its own
-OTHER_NODES = ("dxg", "dri", "gdrdrv", "infiniband", "vfio")  # beside those whose name begins with nvidia
+NVIDIA_NODES = ("nvidia", "nvhost", "nvmap", "nvgpu", "nvsciipc", "host1x", "tegra_dc", "v4l2-nv")
+OTHER_NODES = ("dxg", "dri", "gdrdrv", "infiniband", "vfio")  # beside those
 CONTAINER_NODES = ("full", "null", "random", "tty", "urandom", "zero")  # in every container: OCI runtime specification
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -239,9 +242,9 @@ class Layers:
         """/run: what is there now, then what the host has."""
         enter_mounts.shadow("/run", f"{self.scratch}/run", skip=lambda name: False, nodes=self.is_root)
         enter_mounts.bind_tree(f"{self.root}/run", "/run")
-        for folder in SHADOWED:
-            if os.path.isdir(f"{self.root}{folder}"):
-                self.shadow_for(folder)
+        for own, folder in SHADOWED.items():
+            if os.path.isdir(f"{self.root}{own}"):
+                self.shadow_for(own)
                 enter_mounts.bind_tree(f"{self.root}{folder}", folder)
         with open("/run/nvsim-host", "w") as f:
             f.write(self.root + "\n")
@@ -249,14 +252,16 @@ class Layers:
 
     def shadow_for(self, path: str) -> None:
         """The folder of SHADOWED that a path lies in, if any, is one in memory: nothing is made in the real one."""
-        for folder in SHADOWED:
+        for own, folder in SHADOWED.items():
             fresh = f"{self.scratch}/{folder.replace('/', '-')}"
-            if f"{path}/".startswith(f"{folder}/") and not os.path.isdir(fresh):
+            if f"{path}/".startswith(f"{own}/") and not os.path.isdir(fresh):
                 enter_mounts.shadow(folder, fresh, skip=lambda name: False, nodes=self.is_root)
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""
-        enter_mounts.shadow("/dev", f"{self.scratch}/dev", skip=_is_nvidia_node, nodes=self.is_root)
+        own = {node["path"].split("/")[2] for node in self.host["devices"] if node["path"].startswith("/dev/")}
+        enter_mounts.shadow("/dev", f"{self.scratch}/dev", skip=lambda name: _is_nvidia_node(name) or name in own,
+                            nodes=self.is_root)
         for path, make in self.nodes():
             if path.startswith("/dev/") and not phase.hidden(self.root, path):
                 make()
@@ -412,7 +417,7 @@ def _can_make_nodes() -> bool:
 
 def _is_nvidia_node(name: str) -> bool:
     """Whether it is a node, or a folder of nodes, of which the machine has its own or none."""
-    return name.startswith(("nvidia", "nvhost", "nvmap")) or name in OTHER_NODES
+    return name.startswith(NVIDIA_NODES) or name in OTHER_NODES
 
 
 def _is_instance_node(node: "dict[str, Any]") -> bool:

@@ -18,7 +18,7 @@ from nvsim.profile import Profile
 
 pytestmark = pytest.mark.host
 WITH_LIBRARIES = [name for name in profile.names() if (said := profile.load(name)).driver and said.boot != "no-driver"]
-AARCH64 = [name for name in profile.names() if profile.load(name).arch == "aarch64"]
+AARCH64 = [name for name in profile.names() if (said := profile.load(name)).arch == "aarch64" and not said.tegra]
 MACHINES = {"x86_64": ("EM_X86_64", 64), "aarch64": ("EM_AARCH64", 64), "i386": ("EM_386", 32)}
 LISTED = {"x86_64": "libc6,x86-64", "aarch64": "libc6,AArch64", "i386": "libc6"}  # as `ldconfig -p` calls them
 LINE = re.compile(r"\t(\S+) \(([^ )]+?)(?:, OS ABI: [^)]*)?\) => (\S+)")
