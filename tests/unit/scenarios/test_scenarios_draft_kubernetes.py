@@ -38,8 +38,8 @@ def nothing(text: str) -> bool:
 
 def test_annotations_and_rights_of_a_pod_are_flags() -> None:
     assert lines("$ kubectl get pod one -o yaml\n" + POD) == [
-        "docker run --rm --runtime=nvidia --annotation cdi.k8s.io/plugin=nvidia.com/gpu=1,nvidia.com/gpu=2 --privileged "
-        "debian:12 sh -c 'nvidia-smi -L; true'"]
+        "docker run --rm --runtime=nvidia --annotation cdi.k8s.io/plugin=nvidia.com/gpu=1,nvidia.com/gpu=2 "
+        "--privileged debian:12 sh -c 'nvidia-smi -L; true'"]
 
 
 def test_whatever_makes_pods_is_looked_into_and_limits_choose_the_first_gpus() -> None:
