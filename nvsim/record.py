@@ -63,7 +63,11 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     """The profile of the machine that this runs on.
 
     `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
-    and for errors of NVML and, on WSL 2, of libdxcore.so."""
+    and for errors of NVML and, on WSL 2, of libdxcore.so; on a Jetson too."""
+    if os.path.exists("/etc/nv_tegra_release"):
+        raise NvsimError("this is a Jetson: what its kernel shows of its GPU does not tell what it is",
+                         source="/etc/nv_tegra_release",
+                         hint="start from `profile: jetson-agx-orin` and see docs/profiles.md: tegra")
     kept = kept or Kept()
     facts = record_facts.gather()
     wsl = os.path.exists("/dev/dxg")
