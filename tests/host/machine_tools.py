@@ -19,7 +19,8 @@ except n.NVMLError as e: print(json.dumps({"error": type(e).__name__.partition("
 print(json.dumps({"driver": text(n.nvmlSystemGetDriverVersion()), "gpus": [{
     "uuid": text(n.nvmlDeviceGetUUID(d)), "name": text(n.nvmlDeviceGetName(d)),
     "minor": of(n.nvmlDeviceGetMinorNumber, d),
-    "bus_id": text(n.nvmlDeviceGetPciInfo(d).busId).lower()[4:], "serial": text(of(n.nvmlDeviceGetSerial, d)),
+    "bus_id": of(lambda d: text(n.nvmlDeviceGetPciInfo(d).busId).lower()[4:], d),
+    "serial": text(of(n.nvmlDeviceGetSerial, d)),
     "memory": of(lambda d: n.nvmlDeviceGetMemoryInfo(d).total, d),
     "power": of(n.nvmlDeviceGetPowerManagementDefaultLimit, d),
     "compute": list(n.nvmlDeviceGetCudaComputeCapability(d)),
