@@ -5,7 +5,7 @@ import pytest
 from nvsim import record_tegra, tegra
 from nvsim.errors import NvsimError
 
-R36 = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 UTC 2025\n"
+R36 = "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan  8 01:49:37 2025\n"
 
 
 def jetson(root, compatible, release=R36):
