@@ -112,6 +112,8 @@ def container_cli(said: Profile) -> dict[str, Any]:
     """What `nvidia-container-cli info` says, and the nodes of `list`; the stem of the error where it must fail."""
     if lacks_root(said):
         return {"error": "change root failed: no such file or directory"}
+    if said.wsl and not has_files(said):  # adapters without a file of NVIDIA's in their store do not count
+        return {"error": "WSL environment detected but no adapters were found"}
     if error := nvml(said):
         stems = {"LibraryNotFound": "load library failed: libnvidia-ml.so.1",
                  "DriverNotLoaded": "nvml error: driver not loaded",
