@@ -85,11 +85,12 @@ class Place:
 
 
 @contextlib.contextmanager
-def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime: str = "runc") -> Iterator[Place]:
-    """A machine from a profile."""
+def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime: str = "runc", cgroup: str = "host",
+                ) -> Iterator[Place]:
+    """A machine from a profile, with a low-level runtime and a version of control groups."""
     case = case_of(profile.load(host) if isinstance(host, str) else host)
     built = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit)
-    with Machine(built.root, cgroup=cgroup_view(runtime, "host")) as machine, tools.registered(machine.pid):
+    with Machine(built.root, cgroup=cgroup_view(runtime, cgroup)) as machine, tools.registered(machine.pid):
         session = OciSession(runtime, case, folder, tools, built, machine)
         try:
             yield Place(session)
