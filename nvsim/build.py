@@ -14,14 +14,16 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from nvsim import board, capabilities, catalogue, elf, ops, plan_wsl
+from nvsim import board, capabilities, catalogue, kernel, ops, phase, plan_leftover, plan_parts, plan_wsl
+from nvsim.elf import Arch, shared_object
 from nvsim.errors import NvsimError
-from nvsim.native.compile import artifact
-from nvsim.plan import plan
-from nvsim.profile import Profile
+from nvsim.native.compile import MACHINE, artifact
+from nvsim.plan import plan, twins
+from nvsim.profile import Cache, Profile
 
 FORMAT = 1
 META = ".nvsim"
+TWINS = f"/{kernel.TWINS}"
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -58,7 +60,9 @@ class Machine:
 
     `links` are those below /dev, with their targets; `boards` the libraries that carry the board, NVML's first;
     `ld_directories` the folders that the host's ldconfig reads; `placeholders` the nodes for which an empty file
-    stands, because none could be made; `modules` the driver's kernel modules."""
+    stands, because none could be made; `modules` the driver's kernel modules; `elf` is the architecture of the tree's
+    ELF files, `twins` that of the ones in TWINS, which a machine that is entered shows in their place (empty: none);
+    `cache` is "kept" where the loader's cache is not as ldconfig would write it for these files, else "fresh"."""
 
     format: int
     profile: str
@@ -76,25 +80,41 @@ class Machine:
     ld_directories: tuple[str, ...]
     placeholders: tuple[str, ...]
     modules: tuple[str, ...]
+    elf: str = MACHINE
+    twins: str = ""
+    cache: str = "fresh"
 
 
-def build(profile: Profile, root: str, *, nodes: bool | None = None, dev_root: str = "/") -> Machine:
+def build(profile: Profile, root: str, *, nodes: bool | None = None, dev_root: str = "/", elf: str = "") -> Machine:
     """Builds the host in `root`, a folder that is empty or does not exist yet.
 
     `nodes`: True makes device nodes or fails, False makes placeholders, None makes nodes where the kernel allows it.
     `dev_root` is where the driver library will look for `dev/`: "/" on a machine that is entered, else `root` itself.
+    `elf` is the architecture of the libraries and programs: this machine's, so that they run here, if it is empty; the
+    profile's own for a tree that others look at.  A host of another architecture that may be entered gets both.
     Raises NvsimError; then `root` is as it was."""
-    planned = plan(profile)  # and with it every reason to fail that lies in the profile
+    elf = elf or MACHINE
+    full = plan_parts.whole(profile)
+    planned = plan(full, elf=elf)  # and with it every reason to fail that lies in the profile
+    parts = plan_parts.parts(full, planned)
+    beside = twins(full, planned, MACHINE, TWINS) if elf != MACHINE and dev_root == "/" else ()
+    for part in {(op.artifact, op.arch) for op in planned if isinstance(op, (ops.Artifact, ops.BoardLibrary))}:
+        artifact(*part)  # compiled, if need be, before anything is written
     with _Site(root, nodes, dev_root) as site:
-        for folder, group in _by_folder(planned):
+        for folder, group in _by_folder((*planned, *beside)):
             site.enter(folder)
             for op in group:
                 site.run(op)
-        machine = _machine(profile, planned, tuple(site.placeholders))
+        machine = replace(_machine(profile, planned, tuple(site.placeholders)), elf=elf,
+                          twins=MACHINE if beside else "")
+        site.settle()
         shown = capabilities.shown(next((op.board.gpus for op in planned if isinstance(op, ops.BoardLibrary)), ()))
-        site.finish({**({posixpath.basename(capabilities.STATE): json.dumps(shown)} if shown else {}),
-                     "machine.json": json.dumps(asdict(machine), indent=1) + "\n"})
-    return machine
+        site.note({**({posixpath.basename(capabilities.STATE): json.dumps(shown)} if shown else {}),
+                   **({posixpath.basename(phase.FACTS): phase.written(parts)} if parts else {})})
+        for away in plan_parts.later(profile):
+            site.take(away, [op.path for op in (*planned, *beside) if isinstance(op, ops.BoardLibrary)])
+        site.note({"machine.json": json.dumps(asdict(machine), indent=1) + "\n"})
+    return _now(machine, root)
 
 
 def describe(root: str) -> Machine:
@@ -105,16 +125,27 @@ def describe(root: str) -> Machine:
             found = json.load(f)
         if found["format"] != FORMAT:
             raise NvsimError(f"format {found['format']!r}, not {FORMAT}", source=path, hint="build the host again")
-        return Machine(**{**found, "gpus": tuple(Gpu(**gpu) for gpu in found["gpus"]),
+        known = Machine(**{**found, "gpus": tuple(Gpu(**gpu) for gpu in found["gpus"]),
                           "devices": tuple(Device(**device) for device in found["devices"]),
                           "links": tuple((link, target) for link, target in found["links"]),
                           **{key: tuple(found[key])
                              for key in ("boards", "ld_directories", "placeholders", "modules")}})
+        return _now(known, root)
     except OSError as e:
         raise NvsimError(f"this is not a built host: {e.strerror}", source=path,
                          hint="build one: nvsim build PROFILE DIR") from e
     except (ValueError, KeyError, TypeError) as e:
         raise NvsimError("this is not what nvsim wrote", source=path, hint="build the host again") from e
+
+
+def _now(machine: Machine, root: str) -> Machine:
+    """A built host without what is out of the way (nvsim.phase)."""
+    if not any(phase.is_away(root, part) for part in phase.PARTS):
+        return machine
+    return replace(machine, modules=() if phase.is_away(root, "modules") else machine.modules,
+                   boards=tuple(path for path in machine.boards if not phase.hidden(root, path)),
+                   devices=tuple(device for device in machine.devices if not phase.hidden(root, device.path)),
+                   links=tuple(link for link in machine.links if not phase.hidden(root, link[0])))
 
 
 def remove(root: str) -> None:
@@ -135,8 +166,10 @@ def remove(root: str) -> None:
 
 
 def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[str, ...]) -> Machine:
+    linked = profile.leftover.driver if profile.leftover.links else profile.driver
     libraries = sorted((op for op in planned if isinstance(op, ops.BoardLibrary)),
-                       key=lambda op: (op.soname != "libnvidia-ml.so.1", op.path.startswith(f"{plan_wsl.STORES}/")))
+                       key=lambda op: (op.soname != "libnvidia-ml.so.1", op.path.startswith(f"{plan_wsl.STORES}/"),
+                                       op.board.driver_version != linked))
     records = {gpu.bus_id: gpu for library in libraries for gpu in library.board.gpus}
     return Machine(
         format=FORMAT, profile=profile.name, about=profile.about, layout=profile.layout, driver=profile.driver,
@@ -144,7 +177,7 @@ def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[
         cuda=libraries[0].board.cuda_version if profile.driver and libraries else "",
         driver_root=profile.driver_root, dev_root=profile.dev_root,
         boards=tuple(library.path for library in libraries),
-        ld_directories=catalogue.layout(profile.layout).ld_directories(),
+        ld_directories=catalogue.layout(profile.layout, arch=profile.arch).ld_directories(),
         gpus=tuple(Gpu(index=gpu.index, minor=gpu.minor, uuid=gpu.uuid, bus_id=gpu.bus_id, model=gpu.model,
                        name=records[gpu.bus_id].name if gpu.bus_id in records else "", board_index=gpu.index,
                        mig=gpu.bus_id in records and records[gpu.bus_id].mig_mode is not None)
@@ -152,7 +185,8 @@ def _machine(profile: Profile, planned: tuple[ops.Op, ...], placeholders: tuple[
         devices=tuple(Device(path=op.path, major=op.major, minor=op.minor, mode=op.mode, uid=op.uid, gid=op.gid)
                       for op in planned if isinstance(op, ops.CharDev)),
         links=tuple((op.path, op.target) for op in planned if isinstance(op, ops.Symlink) and "/dev/" in op.path),
-        placeholders=placeholders, modules=_modules(planned))
+        placeholders=placeholders, modules=_modules(planned),
+        cache="kept" if profile.ldcache != Cache() or plan_leftover.alone(profile) else "fresh")
 
 
 def _modules(planned: tuple[ops.Op, ...]) -> tuple[str, ...]:
@@ -239,8 +273,8 @@ class _Site:
             case ops.File():
                 self._write(name, op.data, op.mode, op.size)
             case ops.Library():
-                self._write(name, elf.shared_object(arch=_arch(op.arch), soname=op.soname, needed=op.needed,
-                                                    exports=op.exports, abi=op.abi), op.mode)
+                self._write(name, shared_object(arch=_arch(op.arch), soname=op.soname, needed=op.needed,
+                                                exports=op.exports, abi=op.abi), op.mode)
             case ops.Artifact():
                 self._write(name, _compiled(op.artifact, op.arch), op.mode)
             case ops.BoardLibrary():
@@ -287,12 +321,21 @@ class _Site:
             self._write(name, b"", op.mode)
             self.placeholders.append(op.path)
 
-    def finish(self, files: Mapping[str, str]) -> None:
-        """Gives folders their modes and writes what belongs below .nvsim; with machine.json the root is a host."""
+    def settle(self) -> None:
+        """Gives folders their modes, and the emulated kernel a file for what it says of its GPUs."""
         for path, mode in reversed(self._late):
             os.chmod(path.lstrip("/"), mode, dir_fd=self._top)
         self.enter(f"/{META}")
-        self._write("kernel.log", b"", 0o644)  # what the emulated kernel says of its GPUs
+        self._write("kernel.log", b"", 0o644)
+
+    def take(self, part: str, boards: Iterable[str]) -> None:
+        """Takes a part of the driver out of the way; its libraries then find no kernel modules."""
+        for path in boards if part == "modules" else ():
+            board.update_header(f"{self._root}{path}", driver_loaded=0)
+        phase.take(self._root, part)
+
+    def note(self, files: Mapping[str, str]) -> None:
+        """Writes what belongs below .nvsim; with machine.json the root is a host."""
         for name, text in files.items():
             self._write(f"{name}.new", text.encode(), 0o644)
             os.rename(f"{name}.new", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
@@ -304,8 +347,8 @@ def _dev_root(made: board.Board, built_for: str) -> str:
     return f"/:{own}" if own and built_for == "/" else built_for.rstrip("/") + own or "/"
 
 
-def _arch(name: str) -> elf.Arch:
-    known: dict[str, elf.Arch] = {"x86_64": "x86_64", "i386": "i386", "aarch64": "aarch64"}
+def _arch(name: str) -> Arch:
+    known: dict[str, Arch] = {"x86_64": "x86_64", "i386": "i386", "aarch64": "aarch64"}
     return known[name]
 
 

@@ -17,7 +17,9 @@ from nvsim.errors import NvsimError
 
 HERE = Path(__file__).resolve().parent / "catalog"
 Arch = str  # x86_64, i386, aarch64
+ARCHITECTURES = ("x86_64", "aarch64")  # of machines
 _LOADER_LIBRARY = {"i386": "ld-linux.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+_X86_ONLY_MAJORS = (202,)  # cpu/msr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,21 +194,27 @@ def _newest(branches: Mapping[int, Mapping[str, Any]], number: int, key: str) ->
     return str(next(branches[b][key] for b in sorted(branches, reverse=True) if b <= number and key in branches[b]))
 
 
-def layout_names() -> tuple[str, ...]:
-    """The layouts, in the catalogue's order."""
-    return tuple(_read("layouts.yaml"))
+def layout_names(arch: Arch = "x86_64") -> tuple[str, ...]:
+    """The layouts of an architecture, in the catalogue's order."""
+    return tuple(name for name, facts in _read("layouts.yaml").items()
+                 if arch in facts.get("architectures", ARCHITECTURES))
 
 
-def layout(name: str, source: str = "layout") -> Layout:
-    """A layout by name.  Raises NvsimError that names the nearest one."""
+def layout(name: str, source: str = "layout", *, arch: Arch = "x86_64") -> Layout:
+    """A layout by name, as the distribution is on machines of an architecture.
+
+    Raises NvsimError that names the nearest one, and for a distribution that is not made for the architecture."""
     layouts = _read("layouts.yaml")
     if name not in layouts:
         near = difflib.get_close_matches(name, layouts, n=1, cutoff=0.4)
         raise NvsimError(f"unknown layout {name[:60]!r}", source=source,
                          hint=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(layouts)}")
     facts = _merged(layouts, name)
+    if arch not in facts.get("architectures", ARCHITECTURES):
+        raise NvsimError(f"the layout {name} is not for {arch}", source=source,
+                         hint=f"its machines are {', '.join(facts['architectures'])}")
     ld = facts["ldconfig"]
-    return Layout(name=name, about=facts["about"], arch=facts["arch"], parts=tuple(facts["parts"]), dirs=facts["dirs"],
+    found = Layout(name=name, about=facts["about"], arch=facts["arch"], parts=tuple(facts["parts"]), dirs=facts["dirs"],
                   placed={pattern: role for role, patterns in facts.get("placed", {}).items() for pattern in patterns},
                   exposed=tuple(Exposed(source=e["from"], to=e["to"], names=tuple(e["names"]), via=e.get("via", ""))
                                 for e in facts.get("exposed", ())),
@@ -217,6 +225,35 @@ def layout(name: str, source: str = "layout") -> Layout:
                   groups=facts["groups"], kernel=facts["kernel"], compiler=facts["compiler"], modules=facts["modules"],
                   character_majors={m: tuple(names) for m, names in facts["character_majors"].items()},
                   block_majors=facts["block_majors"])
+    return found if arch == found.arch else _on(found, arch)
+
+
+def _on(layout: Layout, arch: Arch) -> Layout:
+    """A layout, which is that of x86-64, on another architecture: folders and files that bear an architecture's name
+    bear the other one's, and 32-bit libraries and what is for them are not there.
+
+    Where libraries lie in a folder of the architecture's name (multiarch), there is no /lib64: the loader of aarch64 is
+    /lib/ld-linux-aarch64.so.1, that of x86-64 is in /lib64 by its ABI."""
+    def named(text: str) -> str:
+        return text.replace("x86_64", arch).replace("amd64", "arm64").replace("x86-64", arch)
+
+    multiarch = "-linux-gnu" in layout.path("<libdir>")
+    gone = {"/lib32", "/libx32", "/run/opengl-driver-32"} | ({"/lib64"} if multiarch else set())
+    return replace(
+        layout, arch=arch, about=named(layout.about), kernel=named(layout.kernel),
+        dirs={role: None if role.endswith("32") else folder and named(folder) for role, folder in layout.dirs.items()},
+        exposed=tuple(replace(one, via=named(one.via)) for one in layout.exposed if "32>" not in one.source),
+        links={named(path): target for path, target in layout.links.items() if path not in gone},
+        ld_builtin=tuple(map(named, layout.ld_builtin)),
+        ld_files={named(path): named(text) for path, text in layout.ld_files.items()
+                  if "i386" not in path and "lib32" not in path},
+        character_majors={n: names for n, names in layout.character_majors.items() if n not in _X86_ONLY_MAJORS})
+
+
+def oldest_branch(arch: Arch) -> int:
+    """The first driver branch whose libraries for an architecture the catalogue knows: that of libcuda.so."""
+    facts = next(facts for facts in _read("drivers.yaml")["libraries"] if facts.get("soname") == "libcuda.so.1")
+    return int(facts[arch][0])
 
 
 def _merged(layouts: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -229,10 +266,12 @@ def _merged(layouts: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 @functools.cache
-def libraries(version: str, arch: Arch, parts: frozenset[str]) -> tuple[Library, ...]:
-    """The libraries that a release has for an architecture, on a host with these parts."""
+def libraries(version: str, arch: Arch, parts: frozenset[str], *, elf: Arch = "") -> tuple[Library, ...]:
+    """The libraries that a release has for an architecture, on a host with these parts.
+
+    `elf` is the architecture of the files, if it is another: they then need the loader of that one."""
     branch = release(version).branch
-    return tuple(_library(facts, version, branch, arch) for facts in _read("drivers.yaml")["libraries"]
+    return tuple(_library(facts, version, branch, elf or arch) for facts in _read("drivers.yaml")["libraries"]
                  if _has_library(facts, branch, arch) and facts.get("part", "") in parts | {""})
 
 
@@ -315,6 +354,16 @@ def modules() -> tuple[Module, ...]:
 def wsl() -> dict[str, Any]:
     """What a WSL 2 machine has from Windows: see the head of wsl.yaml."""
     return _read("wsl.yaml")
+
+
+def tegra() -> dict[str, Any]:
+    """Boards and releases of Jetson: see the head of tegra.yaml."""
+    return _read("tegra.yaml")
+
+
+def tegra_files() -> dict[str, Any]:
+    """Container manifests of Jetson by family: see the head of tegra-files.yaml."""
+    return _read("tegra-files.yaml")
 
 
 def under_wsl(layout: Layout) -> Layout:

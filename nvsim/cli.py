@@ -12,6 +12,10 @@ from typing import NamedTuple
 from nvsim import __version__
 from nvsim.errors import NvsimError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nvsim.record import Kept
+
 EPILOG = """examples:
   nvsim list                                     profiles, cases and GPU models
   nvsim exec a100x8 -- nvidia-smi -L             an unmodified program on eight A100s
@@ -47,6 +51,7 @@ RECORD_EXAMPLES = """examples:
   nvsim record                                   on the terminal
   nvsim record reporter.yaml && nvsim exec reporter.yaml -- nvidia-smi
   nvsim exec a100x8 -- nvsim record              of an emulated host too
+  nvsim record --check reporter.yaml             is it still that machine?
 """
 
 
@@ -149,7 +154,8 @@ def _build(words: list[str]) -> int:
 
     root = os.path.abspath(options.root)
     changes = {"driver": options.driver} if options.driver else {}
-    machine = build.build(profile.changed(options.profile, changes), root, dev_root=root if options.in_place else "/")
+    wanted = profile.changed(options.profile, changes)
+    machine = build.build(wanted, root, dev_root=root if options.in_place else "/", elf=wanted.arch)
     print(f"{root}: {machine.profile}, {len(machine.gpus)} GPUs, driver {machine.driver or 'none'}")
     if machine.placeholders:
         print(f"{len(machine.placeholders)} device nodes are placeholder files: making nodes needs root",
@@ -233,8 +239,10 @@ def _ctl(words: list[str]) -> int:
 
 
 def _record(words: list[str]) -> int:
-    parser = _parser("record", "[--about TEXT] [--keep-uuids] [--keep-serials] [--force] [FILE]", RECORD,
-                     RECORD_EXAMPLES)
+    parser = _parser("record", "[--about TEXT] [--keep-uuids] [--keep-serials] [--force] [FILE | --check PROFILE]",
+                     RECORD, RECORD_EXAMPLES)
+    parser.add_argument("--check", default="", metavar="PROFILE",
+                        help="write nothing; print where the machine differs from a profile; exit code 1 if it does")
     parser.add_argument("--about", default="", metavar="TEXT", help="the profile's line for people")
     parser.add_argument("--keep-uuids", action="store_true", help="UUIDs of GPUs and of a fabric's cluster stay")
     parser.add_argument("--keep-serials", action="store_true", help="serial numbers of boards stay")
@@ -243,9 +251,13 @@ def _record(words: list[str]) -> int:
     options = parser.parse_args(words)
     from nvsim import record
 
+    if options.check and options.file:
+        parser.error("--check writes no file")
+    kept = record.Kept(serials=options.keep_serials, uuids=options.keep_uuids)
+    if options.check:
+        return _check(options.check, kept)
     name = os.path.basename(options.file or "recorded").rsplit(".", 1)[0]
-    found = record.record(name=name, about=options.about,
-                          kept=record.Kept(serials=options.keep_serials, uuids=options.keep_uuids))
+    found = record.record(name=name, about=options.about, kept=kept)
     for note in found.notes:
         print(f"nvsim: {note}", file=sys.stderr)
     if options.file:
@@ -253,6 +265,18 @@ def _record(words: list[str]) -> int:
     else:
         print(found.text, end="")
     return 0
+
+
+def _check(wanted: str, kept: "Kept") -> int:
+    """Prints where this machine differs from a profile; 1 if it does."""
+    from nvsim import profile, record_check
+
+    differences, notes = record_check.check(profile.load(wanted), kept)
+    for note in notes:
+        print(f"nvsim: {note}", file=sys.stderr)
+    for line in differences:
+        print(line)
+    return 1 if differences else 0
 
 
 def _running_host() -> str:

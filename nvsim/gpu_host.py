@@ -199,7 +199,9 @@ class GpuHost:
             target = f"{self._in_place}/{name}"
             if not os.path.exists(target):
                 shutil.copyfile(source, target)
-                os.symlink(name, f"{self._in_place}/{name.partition('.so')[0]}.so.1")
+                link = f"{self._in_place}/{name.partition('.so')[0]}.so.1"
+                if not os.path.lexists(link):  # of two versions the first is the one that programs load
+                    os.symlink(name, link)
             board.follow(target, source, dev_root=self._in_place)
 
 

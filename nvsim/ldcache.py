@@ -117,6 +117,26 @@ def cache(entries: Iterable[Entry], *, generator: str = "", compat: bool = False
     return old + header + records + strings + extension
 
 
+def read(data: bytes) -> tuple[Entry, ...]:
+    """The entries of a cache; a table of the old format in front of them is passed over.
+
+    Raises ValueError for one that is cut short or has neither format."""
+    start = data.find(_MAGIC)
+    if start < 0:
+        raise ValueError(f"no {_MAGIC.decode()} in it")
+
+    def text(at: int) -> str:
+        return data[start + at:data.index(b"\0", start + at)].decode()
+
+    try:
+        count = struct.unpack_from("<I", data, start + len(_MAGIC))[0]
+        records = [struct.unpack_from("<iIIIQ", data, start + 48 + 24 * n) for n in range(count)]
+    except struct.error as e:
+        raise ValueError(str(e)) from e
+    return tuple(Entry(key=text(key), path=text(path), flags=flags, osversion=osversion, hwcap=hwcap)
+                 for flags, key, path, osversion, hwcap in records)
+
+
 def _old_table(ordered: list[Entry], start: int, places: Mapping[str, int]) -> bytes:
     """The table of the old format.  Its names are those of the new one behind it, counted from the table's end.
 

@@ -27,12 +27,22 @@ def _options(root: str, cgroup: Cgroup, argv: Sequence[str], cwd: str) -> str:
     if not os.path.exists(f"{root}/.nvsim/machine.json"):
         raise NvsimError("this is not a built host: it has no .nvsim/machine.json", source=root,
                          hint="build one: nvsim build PROFILE DIR")
+    _refuse_other_machines(root)
     hook = native.artifact("nvsim-kernel")
     wrapper = (f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {os.path.dirname(HERE)!r})\n"
                f"from nvsim.lowlevel import main\nsys.exit(main(sys.argv, '@REAL@', {hook!r}))\n")
     return json.dumps({"root": os.path.realpath(root), "cgroup": cgroup, "argv": list(argv), "cwd": cwd,
                        "lowlevel": dict.fromkeys(LOW_LEVEL, wrapper),
                        "hint": f"{NEEDS}; without: nvsim exec --in-place"})
+
+
+def _refuse_other_machines(root: str) -> None:
+    """Raises NvsimError for a tree whose programs do not run on this machine."""
+    with open(f"{root}/.nvsim/machine.json", encoding="utf-8") as f:
+        host = json.load(f)
+    if native.MACHINE not in (host.get("elf"), host.get("twins")):
+        raise NvsimError(f"this host was built for other machines: its programs are {host.get('elf')}", source=root,
+                         hint="build it here, without --in-place: nvsim build PROFILE DIR")
 
 
 def _enter(options: str) -> list[str]:

@@ -5,39 +5,71 @@ from collections.abc import Iterable
 from dataclasses import replace
 from posixpath import basename, dirname
 
-from nvsim import ldcache, plan_dev, plan_driver, plan_extras, plan_operator, plan_proc, plan_sys, plan_wsl
+from nvsim import (
+    ldcache,
+    plan_dev,
+    plan_driver,
+    plan_extras,
+    plan_leftover,
+    plan_operator,
+    plan_proc,
+    plan_sys,
+    plan_tegra,
+    plan_wsl,
+)
 from nvsim.errors import NvsimError
 from nvsim.ops import Dir, File, Op, Symlink
 from nvsim.plan_host import Host, host
 from nvsim.profile import Profile
 
 
-def plan(profile: Profile) -> tuple[Op, ...]:
+def plan(profile: Profile, *, elf: str = "") -> tuple[Op, ...]:
     """The ops in an order in which they can run: a folder before what is in it, and the entries of one folder together.
 
-    Raises NvsimError if the profile takes away what is not there, or puts a file where a folder is."""
-    made = host(profile)
+    `elf` is the architecture of the ELF files, if it is not the profile's: programs of the host then run on machines of
+    that one.  Raises NvsimError if the profile takes away what is not there, or puts a file where a folder is."""
+    made = host(profile, elf=elf)
     ops = {op.path: op for op in [*_below(profile.driver_root, _system(made)), *_machine(made)]}
     links = {op.path: op.target for op in ops.values() if isinstance(op, Symlink)}
     source = f"profile {profile.name}"
     kept = _without(ops, [_real(path, links) for path in profile.absent], f"{source}: absent")
-    for path, text in profile.files:
+    for key, path, text in [*(("files", *of) for of in profile.files), *(("links", *of) for of in profile.links)]:
         place = _real(path, links)
         old = kept.get(place)
         if isinstance(old, Dir):
-            raise NvsimError(f"{path} is a folder", source=f"{source}: files")
-        kept[place] = File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place)))
+            raise NvsimError(f"{path} is a folder", source=f"{source}: {key}")
+        kept[place] = (Symlink(path=place, target=text) if key == "links" else
+                       File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place))))
     if profile.ldcache.state != "absent" and made.layout.ld_cache:
         root = profile.driver_root
         files = ops if profile.ldcache.state == "stale" else kept
+        if before := plan_leftover.alone(profile):
+            files = {op.path: op for op in _below(root, _system(host(before, elf=elf)))}
         cached = plan_driver.cache(made, _inside(root, files.values()), profile.ldcache.lacks)
         kept.setdefault(_join(root, cached.path), replace(cached, path=_join(root, cached.path)))
     return _ordered(kept, f"{source}: files")
 
 
+def without_modules(profile: Profile) -> list[Op]:
+    """What lies below / beside the driver's files, before its kernel modules are loaded."""
+    made = host(replace(profile, kernel_driver=""))
+    return [*plan_driver.base(made), *_machine(made)]
+
+
+def twins(profile: Profile, planned: Iterable[Op], elf: str, folder: str) -> tuple[Op, ...]:
+    """What stands in for the ELF files of `planned` on a machine of the architecture `elf`, below `folder`: each entry
+    that would be another one there, in the order of `plan`."""
+    there = {op.path: op for op in planned}
+    ops: dict[str, Op] = {folder + op.path: replace(op, path=folder + op.path)
+                          for op in plan(profile, elf=elf) if there.get(op.path) != op}
+    above = folder.rpartition("/")[0]
+    return tuple(op for op in _ordered(ops, folder) if op.path != above)
+
+
 def _system(made: Host) -> list[Op]:
     """What lies below the driver root: the driver's own distribution."""
-    return [*plan_driver.base(made), *(plan_wsl if made.profile.wsl else plan_driver).files(made)]
+    files = (plan_wsl if made.profile.wsl else plan_tegra if made.jetson else plan_driver).files(made)
+    return [*plan_driver.base(made), *files]
 
 
 def _machine(made: Host) -> list[Op]:
@@ -45,7 +77,7 @@ def _machine(made: Host) -> list[Op]:
     if made.profile.wsl:
         return [*plan_wsl.machine(made), *plan_proc.files(made)]
     ops = [*plan_driver.sockets(made), *plan_dev.nodes(made), *plan_proc.files(made), *plan_sys.files(made),
-           *plan_operator.files(made.profile), *plan_extras.files(made)]
+           *plan_operator.files(made.profile), *plan_extras.files(made), *plan_tegra.machine(made)]
     if made.profile.driver_root == "/":
         return ops
     return [*plan_driver.base(made), *([plan_driver.cache(made, [])] if made.layout.ld_cache else []), *ops]

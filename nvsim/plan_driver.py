@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Iterable
 from posixpath import basename, dirname, join, normpath
 
-from nvsim import catalogue, ldcache
+from nvsim import catalogue, ldcache, plan_leftover
 from nvsim.board import Board
 from nvsim.native import branches
 from nvsim.ops import Artifact, BoardLibrary, Dir, File, Library, Op, Socket, Symlink
@@ -27,23 +27,31 @@ def files(host: Host) -> list[Op]:
     """Everything that the driver's packages install, by its place below the driver root."""
     if not host.driver:
         return []
+    ops = _all_libraries(host)
+    if host.profile.leftover.driver:
+        ops = plan_leftover.beside(host, ops, _all_libraries(plan_leftover.other(host)))
+    return _with_exposed(host, [*ops, *_egl_platforms(host), *_programs(host), *_data(host)])
+
+
+def _all_libraries(host: Host) -> list[Op]:
     ops = _libraries(host, host.layout, host.layout.arch)
     if host.profile.compat32 and host.layout.dirs.get("libdir32"):
         ops += _libraries(host, host.layout.for_32_bit(), "i386")
-    return _with_exposed(host, [*ops, *_egl_platforms(host), *_programs(host), *_data(host)])
+    return ops
 
 
 def _libraries(host: Host, layout: catalogue.Layout, arch: str) -> list[Op]:
     assert host.driver
     version, ops = host.driver.version, list[Op]()
-    for library in catalogue.libraries(version, arch, host.parts):
+    elf = host.elf if arch == layout.arch else arch
+    for library in catalogue.libraries(version, arch, host.parts, elf=elf):
         folder = layout.folder(library.file, library.dir, version)
         if not folder:
             continue
         file, links = _names(library, layout)
         path = f"{folder}/{file}"
         ops.append(_compiled(host, library, path) if arch == layout.arch and library.artifact
-                   else Library(path=path, arch=arch, soname=library.soname, needed=library.needed,
+                   else Library(path=path, arch=elf, soname=library.soname, needed=library.needed,
                                 exports=library.exports, abi=library.abi))
         ops += [Symlink(path=f"{folder}/{link}", target=target)
                 for link, target in zip(links, (file, *links), strict=False)]
@@ -79,16 +87,17 @@ def _compiled(host: Host, library: catalogue.Library, path: str) -> Op:
     assert host.driver
     if library.artifact in BOARDS:
         part = branches.part_for(library.artifact, host.driver.version)
-        return BoardLibrary(path=path, artifact=part, arch=host.layout.arch, soname=library.soname,
+        return BoardLibrary(path=path, artifact=part, arch=host.elf, soname=library.soname,
                             board=board(host))
-    return Artifact(path=path, artifact=library.artifact, arch=host.layout.arch, mode=0o644, soname=library.soname)
+    return Artifact(path=path, artifact=library.artifact, arch=host.elf, mode=0o644, soname=library.soname)
 
 
 def board(host: Host) -> Board:
     """The machine that the driver library carries: its GPUs, and which kernel modules it will find."""
     assert host.driver
     return Board(driver_version=host.driver.version, cuda_version=host.driver.cuda,
-                 kernel_version=host.kernel.version if host.kernel else "", driver_loaded=host.kernel is not None,
+                 kernel_version=host.kernel.version if host.kernel else "",
+                 driver_loaded=bool(host.profile.kernel_driver),
                  dev_root=host.profile.dev_root or "/", gpus=tuple(gpu.board for gpu in host.gpus))
 
 
@@ -101,7 +110,7 @@ def _egl_platforms(host: Host) -> list[Op]:
         folder = host.layout.folder(file, "egl", host.driver.version)
         share = host.layout.path("<share>", host.driver.version)
         if folder and share:
-            ops += [Library(path=f"{folder}/{file}", arch=host.layout.arch, soname=soname, needed=("libc.so.6",)),
+            ops += [Library(path=f"{folder}/{file}", arch=host.elf, soname=soname, needed=("libc.so.6",)),
                     Symlink(path=f"{folder}/{soname}", target=file),
                     File(path=f"{share}/egl/egl_external_platform.d/{config}", data=text.encode())]
     return ops
@@ -111,7 +120,7 @@ def _programs(host: Host) -> list[Op]:
     assert host.driver
     places = [(host.layout.folder(program.file, "bindir", host.driver.version), program)
               for program in catalogue.binaries(host.driver.branch, host.parts)]
-    return [_program(f"{folder}/{program.file}", program, host.layout.arch) for folder, program in places if folder]
+    return [_program(f"{folder}/{program.file}", program, host.elf) for folder, program in places if folder]
 
 
 def _program(path: str, program: catalogue.Binary, arch: str) -> Op:

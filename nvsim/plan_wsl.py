@@ -4,6 +4,7 @@ There is no kernel module of NVIDIA's, no /proc/driver/nvidia and no node but /d
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from nvsim.profile_wsl import Store
 
 LIB, STORES = "/usr/lib/wsl/lib", "/usr/lib/wsl/drivers"
 MISC_MAJOR = 10
+_DRIVER_VERSION = re.compile(r"DriverVer\s*=\s*[\d/]+\s*,\s*\d+\.\d+\.\d?(\d)\.(\d{4})\s*$", re.MULTILINE)
 MODE = 0o555  # Windows shares them read-only
 
 
@@ -27,8 +29,9 @@ def files(host: Host) -> list[Op]:
     ops = [_file(host, main, LIB, entry) for entry in facts["lib"] if main or entry.get("windows")]
     for store in host.profile.wsl:
         folder = f"{STORES}/{store.name}"
-        inf = store.name.partition("_amd64_")[0]
-        ops.append(File(path=f"{folder}/{inf}", data=_text(inf), mode=MODE))
+        inf = inf_name(store.name)
+        text = inf_text(_windows(host, store)).encode() if store.vendor_nvidia else _text(inf)
+        ops.append(File(path=f"{folder}/{inf}", data=text, mode=MODE))
         ops += [_file(host, store, folder, entry) for entry in facts["store"] if store.vendor_nvidia]
     return ops
 
@@ -45,13 +48,32 @@ def machine(host: Host) -> list[Op]:
             Dir(path="/run/WSL"), Dir(path="/mnt/wsl")]
 
 
+def inf_name(store: str) -> str:
+    """The INF file from which Windows installed a store, and after which it names the store."""
+    return store.partition("_amd64_")[0]
+
+
+def inf_text(version: str) -> str:
+    """An INF file of a driver; of its date only the form is right.  The last five digits of Windows' version are those
+    of NVIDIA's: 31.0.15.5599 is 555.99."""
+    digits = "".join(version.split(".")[:2])[:5].ljust(5, "0")
+    return ("; emulated by nvsim\n[Version]\nSignature = \"$Windows NT$\"\nClass = Display\n"
+            f"DriverVer = 01/01/2024, 31.0.1{digits[0]}.{digits[1:]}\n")
+
+
+def windows_version(inf: str) -> str:
+    """NVIDIA's version by the text of an INF file; empty if it does not say one."""
+    found = _DRIVER_VERSION.search(inf)
+    return f"{found[1]}{found[2][:2]}.{found[2][2:]}" if found else ""
+
+
 def _text(name: str) -> bytes:
     return f"emulated by nvsim: {name}\n".encode()
 
 
 def _file(host: Host, store: Store | None, folder: str, entry: Mapping[str, Any]) -> Op:
     """A file of Windows' share.  Programs and libraries that a compiled part stands for are that part."""
-    name, artifact, arch = entry["file"], entry.get("artifact", ""), host.layout.arch
+    name, artifact, arch = entry["file"], entry.get("artifact", ""), host.elf
     path, soname = f"{folder}/{name}", entry.get("soname", name)
     if artifact == "nvidia-smi":
         return Artifact(path=path, artifact=artifact, arch=arch, mode=MODE)
@@ -70,11 +92,16 @@ def _board(host: Host, store: Store | None) -> Board:
     if store is None:
         return Board(driver_version="", cuda_version="0.0", gpus=(), driver_loaded=False, adapters=adapters)
     version = store.driver or host.profile.driver
-    windows = store.windows_driver or store.driver or host.windows or version
+    windows = _windows(host, store)
     none: dict[str, Any] = {"mig_mode": None, "mig_pending": None, "mig_max_devices": 0, "mig_table": 0}
     gpus = tuple(replace(gpu.board, **none) for gpu in host.gpus)
     return Board(driver_version=version, cuda_version=catalogue.release(version).cuda, gpus=gpus, adapters=adapters,
                  windows_version=windows, kernel_version=host.windows, driver_loaded=bool(host.windows))
+
+
+def _windows(host: Host, store: Store) -> str:
+    """The version of a store's driver as Windows says it."""
+    return store.windows_driver or store.driver or host.windows or host.profile.driver
 
 
 def _adapters(host: Host) -> tuple[Adapter, ...]:

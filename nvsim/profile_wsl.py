@@ -38,8 +38,7 @@ def stores(keys: Keys, base: tuple[Store, ...], profile_name: str) -> tuple[Stor
     if "wsl" not in keys:
         return base
     if not isinstance(keys.raw("wsl"), list):
-        digits = hashlib.sha256(f"driver store of {profile_name}".encode()).hexdigest()
-        return (Store(name=f"nv_dispi.inf_amd64_{digits[:16]}"),) if keys.flag("wsl", default=False) else ()
+        return one(profile_name) if keys.flag("wsl", default=False) else ()
     found = tuple(_store(item, where) for where, item in keys.items("wsl"))
     names = [store.name for store in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -47,6 +46,12 @@ def stores(keys: Keys, base: tuple[Store, ...], profile_name: str) -> tuple[Stor
         raise NvsimError(f"two driver stores {twice[0]}" if twice else f"{len(found)} driver stores",
                          source=keys.where("wsl"), hint=f"a list of 1 to {MOST_STORES}, each with its own name")
     return found
+
+
+def one(profile_name: str) -> tuple[Store, ...]:
+    """The stores of a machine on which only NVIDIA's driver is installed, once."""
+    digits = hashlib.sha256(f"driver store of {profile_name}".encode()).hexdigest()
+    return (Store(name=f"nv_dispi.inf_amd64_{digits[:16]}"),)
 
 
 def _store(item: object, where: str) -> Store:

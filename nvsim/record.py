@@ -10,23 +10,35 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import yaml
 
-from nvsim import models, profile, record_facts, record_files, record_layout, record_mig, record_nvml
+from nvsim import (
+    models,
+    profile,
+    profile_extras,
+    record_facts,
+    record_files,
+    record_layout,
+    record_leftover,
+    record_mig,
+    record_nvml,
+    record_wsl,
+)
 from nvsim.errors import NvsimError
 from nvsim.profile import VIRTUALIZATION, Cache, Profile
 from nvsim.profile_fabric import NO_CLUSTER
 from nvsim.record_facts import Facts, PciGpu
 from nvsim.record_nvml import Said
 
-# What a recording can say; `profile`, `placeholders` and how Windows' driver stores are laid out show on no machine.
-KEYS = ("about", "layout", "driver", "kernel_driver", "kernel_module", "driver_root", "gpus", "compat32",
-        "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "other_cards",
-        "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent", "files", "vfio")
+# What a recording can say, in the order of the documentation; `profile` and `placeholders` show on no machine.
+KEYS = ("about", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root", "operator",
+        "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl",
+        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "vfio", "leftover",
+        *profile_extras.KEYS, "absent", "files")
 _STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
 _Keys = dict[str, Any]
 
@@ -51,38 +63,72 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     """The profile of the machine that this runs on.
 
     `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
-    for errors of NVML, and on WSL 2."""
-    if os.path.exists("/dev/dxg"):
-        raise NvsimError("this is a WSL 2 machine: its driver is that of Windows, which cannot be recorded",
-                         source="/dev/dxg", hint="start from `profile: wsl2-rtx4090` and see docs/profiles.md: wsl")
+    and for errors of NVML and, on WSL 2, of libdxcore.so; on a Jetson too."""
+    if os.path.exists("/etc/nv_tegra_release"):
+        raise NvsimError("this is a Jetson: what its kernel shows of its GPU does not tell what it is",
+                         source="/etc/nv_tegra_release",
+                         hint="start from `profile: jetson-agx-orin` and see docs/profiles.md: tegra")
+    kept = kept or Kept()
     facts = record_facts.gather()
-    driver = record_layout.driver("")
-    keys = _keys_of_all(facts, driver.version if driver else "")
-    said: dict[str, Said] = {}
-    notes: list[str] = []
-    if driver:
-        keys |= {"layout": driver.layout, "driver_root": driver.root}
-        said, why = record_nvml.ask(driver.library, [gpu.bus_id for gpu in facts.gpus])
-        notes += [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
-    else:
-        keys["layout"] = record_layout.layout("")
-    version = driver.version if driver else facts.kernel_driver
-    keys["gpus"] = list(_groups(facts.gpus, said, version, kept or Kept()))
+    wsl = os.path.exists("/dev/dxg")
+    facts, keys, said, notes = _windows(facts, name) if wsl else _linux(facts, kept)
+    installed = keys["driver"] != "none"
+    version = keys["driver"] if installed else facts.kernel_driver
+    keys["gpus"] = list(_groups(facts.gpus, said, version, kept))
     if facts.vfio:
-        keys["vfio"] = list(_groups(facts.vfio, said, version, kept or Kept()))
-    keys |= _said_of_all(facts, said, keep=bool(kept and kept.uuids))
-    keys["about"] = about or _about(facts, driver.version if driver else "")
+        keys["vfio"] = list(_groups(facts.vfio, said, version, kept))
+    keys["about"] = about or _about(facts, keys["driver"] if installed else "", wsl=wsl)
+    return Recording(text=_dump(_shortest(_with_files(keys, name, driver=installed), name)), notes=tuple(notes))
+
+
+_Read = tuple[Facts, _Keys, dict[str, Said], list[str]]  # facts, keys, what NVML says by bus id, notes
+
+
+def _linux(facts: Facts, kept: Kept) -> _Read:
+    """What a machine with a driver for Linux shows, or one without any."""
+    driver = record_layout.driver("", facts.arch)
+    keys = _keys_of_all(facts, driver.version if driver else "")
+    if not driver:
+        return facts, keys | {"layout": record_layout.layout("", facts.arch)} | _dev_root(facts, "/"), {}, []
+    said, why = record_nvml.ask(driver.library, [gpu.bus_id for gpu in facts.gpus])
+    notes = [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
     notes += [f"NVML does not know the GPU at {gpu.bus_id}" for gpu in facts.gpus if said and gpu.bus_id not in said]
-    return Recording(text=_dump(_shortest(_with_files(keys, name, driver=bool(driver)), name)), notes=tuple(notes))
+    keys |= {"layout": driver.layout, "driver_root": driver.root, **_dev_root(facts, driver.root)}
+    if other := record_leftover.leftover(keys, driver):
+        keys["leftover"] = other
+    return facts, keys | _said_of_all(facts, said, keep=kept.uuids), said, notes
+
+
+def _dev_root(facts: Facts, driver_root: str) -> _Keys:
+    """The key `dev_root`, of a machine that has the driver's nodes elsewhere than in / and the driver root."""
+    usual = {"/", driver_root}
+    there = set(facts.dev_roots)
+    return {"dev_root": min(there)} if len(there) == 1 and there != usual else {}
+
+
+def _windows(facts: Facts, name: str) -> _Read:
+    """What a WSL 2 machine shows."""
+    found = record_wsl.gather()
+    gpus = found.gpus
+    near = record_facts.near_gpus(gpus) if record_facts.is_emulated() and gpus else facts.processors
+    facts = replace(facts, gpus=gpus, processors=near, kernel_driver=found.kernel_driver)
+    keys = _keys_of_all(facts, found.driver) | {"layout": record_layout.layout("", facts.arch),
+                                                "wsl": record_wsl.written(found, name)}
+    keys = {key: value for key, value in keys.items() if key not in ("persistenced", "fabricmanager")}
+    if found.why:  # Windows has loaded another driver than the libraries belong to; which one it does not say
+        keys["kernel_driver"] = found.driver
+    said = {bus_id: Said(serial=serial) for bus_id, serial in found.serials.items()}
+    return facts, keys, said, [f"the GPUs and Windows' driver are not recorded: {found.why}"] if found.why else []
 
 
 def _keys_of_all(facts: Facts, version: str) -> _Keys:
     """Keys of the whole machine.  Daemons of a driver that is not whole are as a profile has them."""
     near = facts.processors
     keys: _Keys = {
-        "driver": version or "none", "kernel_driver": facts.kernel_driver or "none",
+        "arch": facts.arch, "driver": version or "none", "kernel_driver": facts.kernel_driver or "none",
         "kernel_module": facts.kernel_module, "nvswitches": facts.nvswitches, "other_cards": facts.other_cards,
-        "numa_nodes": near.nodes, "cpus": near.cpus, "threads": near.threads, "dev_char_links": facts.dev_char_links}
+        "numa_nodes": near.nodes, "cpus": near.cpus, "threads": near.threads, "dev_char_links": facts.dev_char_links,
+        "operator": facts.operator, **asdict(facts.extras)}
     if version and facts.kernel_driver:
         keys |= {"persistenced": facts.persistenced, "fabricmanager": facts.fabricmanager}
     return keys
@@ -145,9 +191,10 @@ def _other_uuid(uuid: str) -> str:
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
 
 
-def _about(facts: Facts, version: str) -> str:
+def _about(facts: Facts, version: str, *, wsl: bool) -> str:
     named = Counter(models.model(_model(gpu))["name"] for gpu in facts.gpus + facts.vfio)
     parts = [f"{count} {name}" for name, count in named.items()] or ["no GPU"]
+    parts += ["WSL 2"] if wsl else []
     return ", ".join([*parts, record_layout.system("").get("PRETTY_NAME", "unknown system"),
                       f"driver {version}" if version else "no driver", "as recorded"])
 
@@ -155,7 +202,7 @@ def _about(facts: Facts, version: str) -> str:
 def _with_files(keys: _Keys, name: str, *, driver: bool) -> _Keys:
     """The keys with those that come from comparing the machine's files with what the profile gives."""
     made = _profile(keys, name)
-    if driver:
+    if driver and not made.wsl:
         keys = keys | {"compat32": record_files.compat32("", made)}
         made = _profile(keys, name)
     missing = record_files.absent("", made)
@@ -194,7 +241,7 @@ _Dumper.add_representer(dict, _mapping)
 
 def _shortest(keys: _Keys, name: str) -> _Keys:
     """The keys without those that change nothing, in the machine and in each group of GPUs."""
-    meaning = _meaning(_profile(keys, name))
+    meaning = said_in_full(_profile(keys, name))
     for key in [key for key in keys if key not in _STAY]:
         fewer = _without(keys, key)
         keys = fewer if _means(fewer, name) == meaning else keys
@@ -212,12 +259,12 @@ def _without(keys: _Keys, key: str) -> _Keys:
 
 def _means(keys: _Keys, name: str) -> Profile | None:
     try:
-        return _meaning(_profile(keys, name))
+        return said_in_full(_profile(keys, name))
     except NvsimError:  # a key that another one needs
         return None
 
 
-def _meaning(one: Profile) -> Profile:
+def said_in_full(one: Profile) -> Profile:
     """The profile with every GPU's NUMA node said."""
     near = [profile.near(one, gpu, place) for place, gpu in enumerate(one.gpus + one.vfio)]
     said = tuple(replace(gpu, numa_node=node) for gpu, node in zip(one.gpus + one.vfio, near, strict=True))

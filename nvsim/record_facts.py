@@ -9,11 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nvsim.catalogue import ARCHITECTURES
+from nvsim.plan_operator import VALIDATIONS
+from nvsim.profile_extras import MOST_PORTS, Extras
+
 NVIDIA = 0x10DE
 _DISPLAY, _NVSWITCH = 0x03, 0x0680  # PCI base class of GPUs, class and subclass of NVSwitches
 _VERSION = re.compile(r"NVRM version: NVIDIA UNIX (Open )?.*?\s(\d{3}\.\d[\d.]*\d)\s")
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 _IMEX = "/etc/nvidia-imex"
+DRIVER_CONTAINER = "/run/nvidia/driver"  # the root of the GPU Operator's driver container
+# Where the control daemon of MPS has its socket: its own default, and the folder of the device plugin.
+_MPS = ("/tmp/nvidia-mps", "/run/nvidia/mps/nvidia.com/gpu/pipe")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +51,10 @@ class Processors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The machine.  `imex` are its files of IMEX, `vfio` the GPUs that the driver does not have."""
+    """The machine.  `arch` is its architecture, `imex` are its files of IMEX, `vfio` the GPUs that the driver does not
+    have; `dev_roots` the folders, of those that are asked for, whose dev/ has the driver's nodes."""
 
+    arch: str
     kernel_driver: str
     kernel_module: Literal["open", "closed"]
     gpus: tuple[PciGpu, ...]
@@ -58,14 +67,19 @@ class Facts:
     dev_char_links: bool
     imex_channels: int
     imex: Mapping[str, str]
+    extras: Extras
+    operator: bool
+    dev_roots: tuple[str, ...]
 
 
 def gather(root: str = "") -> Facts:
     """The facts of a machine.  What it does not show is as on one that has none of it."""
-    version = _VERSION.search(_text(f"{root}/proc/driver/nvidia/version"))
+    said = _text(f"{root}/proc/driver/nvidia/version")
+    version = _VERSION.search(said)
     gpus = tuple(_gpus(root))
     return Facts(
-        kernel_driver=version[2] if version else "", kernel_module="open" if version and version[1] else "closed",
+        arch=_arch(said), kernel_driver=version[2] if version else "",
+        kernel_module="open" if version and version[1] else "closed",
         gpus=tuple(gpu for gpu in gpus if not gpu.vfio), vfio=tuple(gpu for gpu in gpus if gpu.vfio),
         processors=_processors(root, gpus),
         nvswitches=any(vendor == NVIDIA and kind >> 8 == _NVSWITCH for _, vendor, kind in _functions(root)),
@@ -74,7 +88,32 @@ def gather(root: str = "") -> Facts:
         other_cards=_other_cards(root), dev_char_links=os.path.lexists(f"{root}/dev/char/195:255"),
         imex_channels=len(glob.glob(f"{glob.escape(root)}/dev/nvidia-caps-imex-channels/channel*")),
         imex=scrubbed({path.removeprefix(root): _text(path)
-                       for path in sorted(glob.glob(f"{glob.escape(root)}{_IMEX}/*.cfg"))}))
+                       for path in sorted(glob.glob(f"{glob.escape(root)}{_IMEX}/*.cfg"))}),
+        extras=_extras(root), operator=any(os.path.exists(f"{root}{VALIDATIONS}/{part}-ready")
+                                           for part in ("driver", "toolkit")), dev_roots=_dev_roots(root))
+
+
+def _extras(root: str) -> Extras:
+    """Storage, copying, RDMA and MPS, by the lines of /proc/devices, nodes and control sockets."""
+    lines = _text(f"{root}/proc/devices").splitlines()
+    devices = {line.split()[1] for line in lines if len(line.split()) == 2}
+    ports = glob.glob(f"{glob.escape(root)}/dev/infiniband/uverbs[0-9]*")
+    return Extras(gds="nvidia-fs" in devices, gdrcopy="gdrdrv" in devices, mofed=min(len(ports), MOST_PORTS),
+                  mps=any(os.path.exists(f"{root}{folder}/control") for folder in _MPS))
+
+
+def _dev_roots(root: str) -> tuple[str, ...]:
+    """Of /, the driver container's root and the dev root that the operator says, those with the driver's main node."""
+    said = re.search(r"^NVIDIA_DEV_ROOT=(/\S*)$", _text(f"{root}{VALIDATIONS}/driver-ready"), re.MULTILINE)
+    places = dict.fromkeys(("/", DRIVER_CONTAINER, *([said[1]] if said else ())))
+    return tuple(place for place in places if os.path.lexists(f"{root}{place.rstrip('/')}/dev/nvidiactl"))
+
+
+def _arch(module: str) -> str:
+    """The architecture that the kernel module names; without one, that of this machine."""
+    named = re.search(r"NVIDIA UNIX (?:Open Kernel Module for )?(\w+)", module)
+    known = [arch for arch in (named[1] if named else "", os.uname().machine) if arch in ARCHITECTURES]
+    return known[0] if known else ARCHITECTURES[0]
 
 
 def scrubbed(files: Mapping[str, str]) -> dict[str, str]:
@@ -136,7 +175,7 @@ def _gpus(root: str) -> Iterator[PciGpu]:
 def _processors(root: str, gpus: tuple[PciGpu, ...]) -> Processors:
     """The machine's processors.  An emulated host shows those of the machine that it runs on; its own are near its
     GPUs."""
-    if os.path.exists(f"{root}/run/nvsim-host"):
+    if is_emulated(root):
         return near_gpus(gpus)
     system = f"{glob.escape(root)}/sys/devices/system"
     nodes = [list(_ranges(_text(path))) for path in glob.glob(f"{system}/node/node[0-9]*/cpulist")]
@@ -145,6 +184,11 @@ def _processors(root: str, gpus: tuple[PciGpu, ...]) -> Processors:
     siblings = _text(f"{root}/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
     return Processors(nodes=max(1, len(nodes)), cpus=cpus,
                       threads=max(1, sum(len(cpus) for cpus in _ranges(siblings))))
+
+
+def is_emulated(root: str = "") -> bool:
+    """Whether nvsim made the machine: it then shows the processors and the name of the one that it runs on."""
+    return os.path.exists(f"{root}/run/nvsim-host")
 
 
 def near_gpus(gpus: tuple[PciGpu, ...]) -> Processors:

@@ -1,18 +1,14 @@
 """What of a host's driver files and device nodes a machine does not have, and the state of its loader cache."""
 
 import os
-import struct
 from dataclasses import replace
 from posixpath import basename, dirname, join
 from typing import Any
 
-from nvsim import plan, plan_driver, plan_host
+from nvsim import ldcache, plan, plan_driver, plan_host, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.ops import File
 from nvsim.profile import Cache, Profile
-
-_MAGIC = b"glibc-ld.so.cache1.1"
-_HEADER, _ENTRY = struct.Struct("<20sII"), struct.Struct("<iIIIQ")
 
 
 def compat32(root: str, profile: Profile) -> bool:
@@ -28,8 +24,9 @@ def absent(root: str, profile: Profile) -> tuple[str, ...]:
     """Patterns of the device nodes and driver files that the profile gives and the machine does not have."""
     top = profile.driver_root.rstrip("/")
     made = plan_host.host(profile)
+    places = ("/dev/", f"{top}/dev/", f"{plan_wsl.LIB}/", f"{plan_wsl.STORES}/")
     ours = {top + op.path for op in plan_driver.files(made)}
-    planned = [op.path for op in plan.plan(profile) if op.path in ours or op.path.startswith(("/dev/", f"{top}/dev/"))]
+    planned = [op.path for op in plan.plan(profile) if op.path in ours or op.path.startswith(places)]
     others = [f"/dev/dri/by-path/pci-{bus_id}-card" for bus_id in made.other_cards]  # a profile does not say where
     planned = [path for path in planned if path not in others]
     there = {path for path in planned if os.path.lexists(root + path)}
@@ -77,14 +74,9 @@ def cached(data: bytes, source: str) -> set[str]:
     """The library names in a loader cache; the part in the older format, which may stand first, is passed over.
 
     Raises NvsimError for one that is cut short or has neither format."""
-    start = data.find(_MAGIC)
     try:
-        _, count, _ = _HEADER.unpack_from(data, max(start, 0))
-        if start < 0:
-            raise ValueError("no glibc-ld.so.cache1.1 in it")
-        entries = [_ENTRY.unpack_from(data, start + 48 + _ENTRY.size * n) for n in range(count)]
-        return {data[start + at:data.index(b"\0", start + at)].decode() for _, at, *_ in entries}
-    except (struct.error, ValueError) as e:
+        return {entry.key for entry in ldcache.read(data)}
+    except ValueError as e:
         raise NvsimError(f"not a loader cache: {e}", source=source, hint="ldconfig writes a new one") from e
 
 

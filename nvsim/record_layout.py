@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from nvsim import catalogue, plan_driver, plan_host
 from nvsim.profile import Profile
+from nvsim.record_facts import DRIVER_CONTAINER, is_emulated
 
-ROOTS = ("/", "/run/nvidia/driver")  # where a driver is looked for
+ROOTS = ("/", DRIVER_CONTAINER)  # where a driver is looked for
 _VERSION = re.compile(r"\.so\.(\d{3}\.\d{2,3}(?:\.\d{2})?)$")
 _OTHER_NAMES = {"amzn": "amazonlinux", "suse": "sles"}  # what os-release calls it → what layouts.yaml does
 
@@ -24,19 +25,22 @@ class Driver:
     library: str
 
 
-def driver(root: str) -> Driver | None:
-    """The driver that is installed; None without.  Of several layouts and places it is that of the system's own name,
-    else the one whose files are there best."""
-    found = [one for place in ROOTS for name in catalogue.layout_names() if (one := _driver(root, place, name))]
-    return max(found, key=lambda one: (_named(root + one.root.rstrip("/"), one.layout, root), _fit(root, one),
+def driver(root: str, arch: str = "x86_64") -> Driver | None:
+    """The driver that is installed on a machine of an architecture; None without.
+
+    Of several layouts and places it is that of the system's own name, else the one whose files are there best."""
+    found = [one for place in ROOTS for name in catalogue.layout_names(arch)
+             for one in _drivers(root, place, name, arch)]
+    return max(found, key=lambda one: (_named(root + one.root.rstrip("/"), one.layout, root), _fit(root, one, arch),
                                        _compiled(root, one.layout)), default=None)
 
 
-def layout(root: str) -> str:
-    """The layout of a machine without driver: by its system's name, else by its kernel modules and other files."""
-    return max(catalogue.layout_names(), key=lambda name: (
+def layout(root: str, arch: str = "x86_64") -> str:
+    """The layout of a machine of an architecture without driver: by its system's name, else by its kernel modules and
+    other files."""
+    return max(catalogue.layout_names(arch), key=lambda name: (
         _named(root, name, root), _compiled(root, name),
-        sum(_text(root + path) == text for path, text in catalogue.layout(name).ld_files.items())))
+        sum(_text(root + path) == text for path, text in catalogue.layout(name, arch=arch).ld_files.items())))
 
 
 def system(root: str) -> Mapping[str, str]:
@@ -48,7 +52,7 @@ def system(root: str) -> Mapping[str, str]:
 def _named(place: str, name: str, root: str) -> int:
     """How well a layout's name fits the system's, or that of one that it is like.  An emulated host shows the name of
     the machine that it runs on: there none fits."""
-    if os.path.exists(f"{root}/run/nvsim-host"):
+    if is_emulated(root):
         return 0
     found = system(place)
     version = found.get("VERSION_ID", "")
@@ -62,20 +66,20 @@ def _compiled(root: str, name: str) -> bool:
     return catalogue.layout(name).compiler in _text(f"{root}/proc/driver/nvidia/version")
 
 
-def _driver(root: str, place: str, name: str) -> Driver | None:
-    folder = glob.escape(root + place.rstrip("/")) + catalogue.layout(name).path("<libdir>", "*")
+def _drivers(root: str, place: str, name: str, arch: str) -> list[Driver]:
+    """The driver of each version whose libraries are there, first the one that libnvidia-ml.so.1 leads to."""
+    folder = glob.escape(root + place.rstrip("/")) + catalogue.layout(name, arch=arch).path("<libdir>", "*")
     link = next(iter(glob.glob(f"{folder}/libnvidia-ml.so.1")), "")
     files = [*([os.path.realpath(link)] if link else []), *sorted(glob.glob(f"{folder}/libnvidia-ml.so.*.*")),
              *sorted(glob.glob(f"{folder}/libcuda.so.*.*"))]
-    for file in files:
-        if version := _VERSION.search(file):
-            return Driver(root=place, layout=name, version=version[1], library=link or file)
-    return None
+    versions = {found[1]: link or file for file in reversed(files) if (found := _VERSION.search(file))}
+    return [Driver(root=place, layout=name, version=version, library=library)
+            for version, library in reversed(versions.items())]
 
 
-def _fit(root: str, one: Driver) -> int:
+def _fit(root: str, one: Driver, arch: str) -> int:
     """How many of the driver's files are where the layout has them, less those that are not."""
-    made = plan_host.host(Profile(name="", layout=one.layout, driver=one.version))
+    made = plan_host.host(Profile(name="", layout=one.layout, arch=arch, driver=one.version))
     place = root + one.root.rstrip("/")
     return sum(1 if os.path.lexists(place + op.path) else -1 for op in plan_driver.files(made))
 

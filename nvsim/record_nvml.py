@@ -38,6 +38,17 @@ def ask(library: str, bus_ids: Iterable[str]) -> tuple[dict[str, Said], str]:
 
     `library` is the path of libnvidia-ml.so.1.  Raises NvsimError without nvidia-ml-py, and for an answer of NVML that
     is not about the driver's state."""
+    nvml, why = opened(library)
+    if nvml is None:
+        return {}, why
+    try:
+        return {bus_id: said for bus_id in bus_ids if (said := _said(nvml, bus_id))}, ""
+    finally:
+        nvml.nvmlShutdown()
+
+
+def opened(library: str) -> tuple[Any, str]:
+    """nvidia-ml-py after nvmlInit, or None and why NVML cannot be used.  Raises NvsimError as `ask` does."""
     try:
         import pynvml as nvml
     except ImportError as e:
@@ -46,20 +57,18 @@ def ask(library: str, bus_ids: Iterable[str]) -> tuple[dict[str, Said], str]:
     try:
         ctypes.CDLL(library)  # the binding finds it by its SONAME then, wherever the loader looks
     except OSError as e:
-        return {}, str(e)
+        return None, str(e)
     try:
         nvml.nvmlInit()
-    except (nvml.NVMLError_DriverNotLoaded, nvml.NVMLError_LibraryNotFound, nvml.NVMLError_LibRmVersionMismatch) as e:
-        return {}, str(e)
+    except (nvml.NVMLError_DriverNotLoaded, nvml.NVMLError_LibraryNotFound, nvml.NVMLError_LibRmVersionMismatch,
+            nvml.NVMLError_OperatingSystem) as e:  # the last one: on WSL 2, that Windows has loaded another driver
+        return None, str(e)
     except nvml.NVMLError as e:
         raise NvsimError(f"NVML cannot be used: {e}", source=library) from e
-    try:
-        return {bus_id: said for bus_id in bus_ids if (said := _said(nvml, bus_id))}, ""
-    finally:
-        nvml.nvmlShutdown()
+    return nvml, ""
 
 
-def _or(nvml: Any, default: Any, call: Callable[..., Any], *arguments: Any) -> Any:
+def answer(nvml: Any, default: Any, call: Callable[..., Any], *arguments: Any) -> Any:
     """What a call returns; the default where this driver or this GPU has no such thing."""
     try:
         return call(*arguments)
@@ -71,12 +80,12 @@ def _or(nvml: Any, default: Any, call: Callable[..., Any], *arguments: Any) -> A
 def _said(nvml: Any, bus_id: str) -> Said | None:
     """What NVML says of a GPU; None of one that it does not know, or that fell off the bus."""
     try:
-        handle = _or(nvml, None, nvml.nvmlDeviceGetHandleByPciBusId, bus_id)
+        handle = answer(nvml, None, nvml.nvmlDeviceGetHandleByPciBusId, bus_id)
         if handle is None:
             return None
         cluster, clique = _fabric(nvml, handle)
-        return Said(serial=_or(nvml, "", nvml.nvmlDeviceGetSerial, handle),
-                    virtualization=_or(nvml, 0, nvml.nvmlDeviceGetVirtualizationMode, handle),
+        return Said(serial=answer(nvml, "", nvml.nvmlDeviceGetSerial, handle),
+                    virtualization=answer(nvml, 0, nvml.nvmlDeviceGetVirtualizationMode, handle),
                     links=_links(nvml, handle), mig=_instances(nvml, handle), cluster=cluster, clique=clique)
     except nvml.NVMLError_GpuIsLost:
         return None
@@ -88,25 +97,25 @@ def _said(nvml: Any, bus_id: str) -> Said | None:
 
 def _links(nvml: Any, handle: Any) -> tuple[str, ...]:
     active = [link for link in range(nvml.NVML_NVLINK_MAX_LINKS)
-              if _or(nvml, 0, nvml.nvmlDeviceGetNvLinkState, handle, link)]
-    remote = [_or(nvml, None, nvml.nvmlDeviceGetNvLinkRemotePciInfo, handle, link) for link in active]
+              if answer(nvml, 0, nvml.nvmlDeviceGetNvLinkState, handle, link)]
+    remote = [answer(nvml, None, nvml.nvmlDeviceGetNvLinkRemotePciInfo, handle, link) for link in active]
     return tuple(f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0" for pci in remote if pci)
 
 
 def _fabric(nvml: Any, handle: Any) -> tuple[str, int]:
     info = nvml.c_nvmlGpuFabricInfo_t()
-    if _or(nvml, None, nvml.nvmlDeviceGetGpuFabricInfo, handle, ctypes.byref(info)) is None:
+    if answer(nvml, None, nvml.nvmlDeviceGetGpuFabricInfo, handle, ctypes.byref(info)) is None:
         return NO_CLUSTER, 0
     return str(uuid.UUID(bytes=bytes(info.clusterUuid))), info.cliqueId
 
 
 def _instances(nvml: Any, handle: Any) -> tuple[Instance, ...] | None:
     """The GPU instances by placement; None with MIG off."""
-    if not _or(nvml, (0, 0), nvml.nvmlDeviceGetMigMode, handle)[0]:
+    if not answer(nvml, (0, 0), nvml.nvmlDeviceGetMigMode, handle)[0]:
         return None
     found: list[Instance] = []
     for number in range(nvml.NVML_GPU_INSTANCE_PROFILE_COUNT):
-        profile = _or(nvml, None, nvml.nvmlDeviceGetGpuInstanceProfileInfo, handle, number, 1)
+        profile = answer(nvml, None, nvml.nvmlDeviceGetGpuInstanceProfileInfo, handle, number, 1)
         if profile:
             handles = (nvml.c_nvmlGpuInstance_t * profile.instanceCount)()
             for instance in _counted(handles, nvml.nvmlDeviceGetGpuInstances, handle, profile.id):
@@ -119,7 +128,7 @@ def _instances(nvml: Any, handle: Any) -> tuple[Instance, ...] | None:
 def _compute(nvml: Any, instance: Any) -> tuple[tuple[int, int], ...]:
     found: list[tuple[int, int]] = []
     for number in range(nvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT):
-        profile = _or(nvml, None, nvml.nvmlGpuInstanceGetComputeInstanceProfileInfo, instance, number,
+        profile = answer(nvml, None, nvml.nvmlGpuInstanceGetComputeInstanceProfileInfo, instance, number,
                       nvml.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED, 1)
         if profile:
             handles = (nvml.c_nvmlComputeInstance_t * profile.instanceCount)()

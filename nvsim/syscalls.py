@@ -66,9 +66,15 @@ def die_with_parent(signal: int) -> None:
     _checked(_libc.prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
 
 
-def watch_writes(path: str) -> int:
-    """An inotify(7) descriptor from which something can be read after each write to the file, by whatever mount."""
+def watch_writes(*paths: str) -> int:
+    """An inotify(7) descriptor from which something can be read after each write to a file, by whatever mount."""
     fd = int(_libc.inotify_init1(os.O_CLOEXEC))
     _checked(fd, "inotify_init1")
-    _checked(_libc.inotify_add_watch(fd, os.fsencode(path), IN_MODIFY), path)
+    for path in paths:
+        watch_also(fd, path)
     return fd
+
+
+def watch_also(fd: int, path: str) -> None:
+    """Makes an inotify(7) descriptor tell of writes to one more file; nothing changes if it does already."""
+    _checked(_libc.inotify_add_watch(fd, os.fsencode(path), IN_MODIFY), path)

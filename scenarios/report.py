@@ -1,5 +1,6 @@
-"""Progress, the table at the end, the differences of what failed, and JUnit XML."""
+"""Progress, the table at the end, the differences of what failed, annotations for GitHub, and JUnit XML."""
 
+import os
 import xml.etree.ElementTree as ET
 from types import TracebackType
 
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nvsim.errors import NvsimError
+from scenarios.model import CASES
 from scenarios.result import Result
 
 COLOURS = {"passed": "green", "failed": "bold red", "not run": "yellow"}
@@ -89,6 +91,27 @@ def summary(results: list[Result]) -> str:
     counts = {word: sum(result.status == word for result in results) for word in COLOURS}
     shown = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"{shown} in {sum(result.seconds for result in results):.1f} s"
+
+
+def annotations(results: list[Result]) -> list[str]:
+    """A workflow command of GitHub Actions per case that failed: it shows beside the case's file.
+
+    Format: GitHub's documentation of workflow commands, `error`."""
+    return [f"::error file={_property(_file(result))},title={_property(result.case.name)} on {result.engine}::"
+            f"{_command(failure(result))}" for result in results if result.status == "failed"]
+
+
+def _file(result: Result) -> str:
+    """A case that comes with nvsim lies in the repository, wherever the installed one is."""
+    return os.path.relpath(result.case.path, CASES.parents[1]) if result.case.family else result.case.path
+
+
+def _command(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _command(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def write_junit(path: str, results: list[Result]) -> None:

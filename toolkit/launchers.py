@@ -18,6 +18,7 @@ PROGRAMS = {
     "nvidia-container-cli": "toolkit.cmd.cli.main",
     "nvidia-ctk": "toolkit.cmd.ctk.main",
     "nvidia-cdi-hook": "toolkit.cmd.cdi_hook.main",
+    "nvidia-docker": "toolkit.cmd.docker2",
 }
 _SHEBANG_LIMIT = 127  # bytes, on kernels before 5.1
 _HELP = """usage: python3 -m toolkit.launchers [--python PATH] FOLDER
@@ -118,6 +119,10 @@ def ctk() -> int:
 
 def cdi_hook() -> int:
     return _run("toolkit.cmd.cdi_hook.main")
+
+
+def docker2() -> int:
+    return _run("toolkit.cmd.docker2")
 
 
 def main(argv: list[str]) -> int:

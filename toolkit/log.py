@@ -53,6 +53,9 @@ class Log:
     def debug(self, message: str) -> None:
         self.write("debug", message)
 
+    def trace(self, message: str) -> None:
+        self.write("trace", message)
+
     def info(self, message: str) -> None:
         self.write("info", message)
 

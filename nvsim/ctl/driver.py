@@ -1,7 +1,7 @@
-"""`nvsim ctl driver`: kernel modules that are unloaded, loaded, or replaced by those of another version.
+"""`nvsim ctl driver`: files that are installed, kernel modules that are unloaded, loaded, or replaced by others.
 
-The libraries stay what they are, as those do that a running container has mounted: programs that start afterwards find
-that library and kernel differ.
+The libraries stay what they are, as those do that a running container has mounted: programs that start after an upgrade
+find that library and kernel differ.
 """
 
 import functools
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nvsim import board, catalogue, kernel, mig, plan_proc
+from nvsim import board, catalogue, kernel, mig, phase, plan_proc
 from nvsim.catalogue import Release
 from nvsim.ctl import kernel_log, processes
 from nvsim.ctl.kernel_files import overwrite
@@ -20,7 +20,6 @@ from nvsim.ctl.words import Words, chosen
 from nvsim.errors import NvsimError
 
 PROC = "proc/driver/nvidia"
-UNLOADED = ".nvsim/unloaded"  # what /proc/driver/nvidia held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +30,58 @@ class Load:
 
     def apply(self, root: str) -> list[str]:
         """What happened.  Raises NvsimError for modules that processes use, and for files that cannot be moved."""
+        if self.loaded:
+            said = _install(root)
+            _loaded(root)
+            for path in boards(root):
+                board.update_header(path, driver_loaded=1)
+            return [*said, "kernel modules loaded", *_log(root)]
         paths = boards(root)
-        if not self.loaded:
-            _refuse_if_used(root)
-            _forget_mig(root)
-        _move(root, self.loaded)
+        _refuse_if_used(root)
+        _forget_mig(root)
+        goes = _has_parts(root) and not phase.is_away(root, "modules")
+        if goes:
+            phase.take(root, "modules")
         for path in paths:
-            board.update_header(path, driver_loaded=int(self.loaded))
-        return [f"kernel modules {'loaded' if self.loaded else 'unloaded'}", *(_log(root) if self.loaded else [])]
+            board.update_header(path, driver_loaded=0)
+        if goes:
+            kernel.appear(root)
+        return ["kernel modules unloaded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """The driver's files appear on a host that comes up without them."""
+
+    def apply(self, root: str) -> list[str]:
+        """What happened.  Raises NvsimError for a host that has them, and for files that cannot be moved."""
+        if not _has_parts(root) or not phase.is_away(root, "files"):
+            raise NvsimError("the driver's files are there", source="ctl driver install",
+                             hint="a host that comes up without them has boot: no-driver in its profile")
+        return _install(root)
+
+
+def _has_parts(root: str) -> bool:
+    """Whether a driver belongs to the host.  Raises NvsimError if `root` is none."""
+    if not os.path.exists(f"{root}/.nvsim/machine.json"):
+        boards(root)
+    return bool(phase.facts(root))
+
+
+def _install(root: str) -> list[str]:
+    """Brings the driver's files, if they are not there; says so."""
+    if not _has_parts(root) or not phase.is_away(root, "files"):
+        return []
+    phase.bring(root, "files")
+    kernel.appear(root)
+    return ["driver installed"]
+
+
+def _loaded(root: str) -> None:
+    """Brings what the modules show, if it is not there."""
+    if _has_parts(root) and phase.is_away(root, "modules"):
+        phase.bring(root, "modules")
+        kernel.appear(root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +96,7 @@ class Upgrade:
         old = board.read(paths[0])
         _refuse_if_used(root)
         _forget_mig(root)
-        _move(root, loaded=True)
+        _loaded(root)
         _rewrite(root, old.kernel_version, self.release)
         for path in paths:
             board.update_header(path, kernel_version=self.release.version, driver_loaded=1)
@@ -61,15 +104,15 @@ class Upgrade:
                 *_log(root)]
 
 
-def parse(words: Words) -> Load | Upgrade:
-    """`upgrade VERSION`, `unload`, `load`."""
-    what = chosen(words.bare[0] if words.bare else "", ("upgrade", "unload", "load"), "ctl driver")
+def parse(words: Words) -> Load | Upgrade | Install:
+    """`upgrade VERSION`, `unload`, `load`, `install`."""
+    what = chosen(words.bare[0] if words.bare else "", ("upgrade", "unload", "load", "install"), "ctl driver")
     if len(words.bare) != (2 if what == "upgrade" else 1):
-        raise NvsimError("expected upgrade VERSION, unload, or load", source="ctl driver",
+        raise NvsimError("expected upgrade VERSION, unload, load, or install", source="ctl driver",
                          hint="nvsim ctl driver upgrade 550.90.07")
     if what == "upgrade":
         return Upgrade(release=catalogue.release(words.bare[1], "ctl driver upgrade"))
-    return Load(loaded=what == "load")
+    return Install() if what == "install" else Load(loaded=what == "load")
 
 
 def _refuse_if_used(root: str) -> None:
@@ -87,18 +130,6 @@ def _forget_mig(root: str) -> None:
         if one.gpu.mig_mode is not None:
             one.edit(mig.reloaded)
     kernel.follow(root)
-
-
-def _move(root: str, loaded: bool) -> None:
-    """Entries of /proc/driver/nvidia out of the way, or back; the folder stays, since machines have mounted it."""
-    here, there = f"{root}/{PROC}", f"{root}/{UNLOADED}"
-    source, target = (there, here) if loaded else (here, there)
-    try:
-        for name in sorted(os.listdir(source)) if os.path.isdir(source) else []:
-            os.makedirs(target, exist_ok=True)
-            os.rename(f"{source}/{name}", f"{target}/{name}")
-    except OSError as e:
-        raise NvsimError(f"cannot move what the module shows: {e.strerror}", source=source) from e
 
 
 def _log(root: str) -> list[str]:

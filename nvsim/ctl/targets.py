@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nvsim import board
+from nvsim import board, kernel, phase
 from nvsim.board_gpu import Gpu
 from nvsim.errors import NvsimError
 
@@ -41,11 +41,14 @@ class Target:
 
 
 def boards(root: str) -> list[str]:
-    """The files of a built host that carry a board, from its .nvsim/machine.json."""
+    """The files of a built host that carry a board, from its .nvsim/machine.json; first those that its machines use."""
     source = posixpath.join(root, ".nvsim/machine.json")
     try:
         with open(source, encoding="utf-8") as f:
-            found = [posixpath.join(root, str(path).lstrip("/")) for path in json.load(f)["boards"]]
+            host = json.load(f)
+        found = [posixpath.join(top, str(path).lstrip("/")) for top in sorted({kernel.live(root, host), root},
+                                                                              reverse=True) for path in host["boards"]
+                 if not phase.hidden(root, path)]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise NvsimError("not a built host", source=source, hint="build one: nvsim build PROFILE DIR") from e
     if not found:

@@ -94,7 +94,7 @@ VERBS = {
                            "load gpu=0 training at=5m": "as five minutes after its start",
                            "load gpu=0 idle": "at rest again"}),
     "driver": Verb(about="other kernel modules under the libraries that are in use, or none",
-                   usage="upgrade VERSION | unload | load", parse=driver.parse, keys={},
+                   usage="upgrade VERSION | unload | load | install", parse=driver.parse, keys={},
                    examples={"driver upgrade 550.90.07": "programs that start find a mismatch",
                              "driver unload": "programs that start find no driver", "driver load": "and here it is"}),
     "daemon-reload": Verb(about="applies the device rules of containers again, as systemd does", usage="",

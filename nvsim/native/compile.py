@@ -1,13 +1,19 @@
 """Compiles the C parts with ziglang: `python3 -m nvsim.native.compile`.
 
-Results lie in nvsim/native/out/ARCH/ and travel in the wheel.  Dynamic parts link against glibc 2.17 symbols, so that
-they run in any container image of the last decade; the probe is static, so that it runs in an image without a libc.
+Results lie in nvsim/native/out/ARCH/, and those for the architecture of the machine that builds the wheel travel in it.
+Those for another one, whose files `nvsim build` writes, are compiled when they are first asked for: seconds, once.
+Dynamic parts link against glibc 2.17 symbols, so that they run in any container image of the last decade; the probe is
+static, so that it runs in an image without a libc.
 libnvidia-ml.so is compiled once and linked for every driver branch: what it exports and needs differs.
 """
 
+import contextlib
+import fcntl
+import functools
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +78,18 @@ TARGETS = (
            flags=("-ldl", "-s")),
     Target(name="nvsim-kernel", sources=("kernel.c",), triple="linux-musl", flags=("-static", "-s")),
 )
-ARCHITECTURES = ("x86_64",)
+ARCHITECTURES = ("x86_64", "aarch64")
+MACHINE = os.uname().machine  # the architecture whose programs run here
 
 
-def artifact(name: str, arch: str = "x86_64") -> str:
-    """Path of a compiled part, e.g. "libnvidia-ml.so" or "nvidia-smi".
+def artifact(name: str, arch: str = MACHINE) -> str:
+    """Path of a compiled part, e.g. "libnvidia-ml.so" or "nvidia-smi"; one for another architecture than this machine's
+    is compiled now if it is older than a source, or not there.
 
-    Raises NvsimError if it has not been compiled."""
+    Raises NvsimError if one for this machine has not been compiled, and if the compiler fails or is not there."""
     path = HERE / "out" / arch / name
+    if arch != MACHINE and arch in ARCHITECTURES:
+        return _cross_compiled(name, arch)
     if not path.exists():
         raise NvsimError(f"{name} for {arch} has not been compiled", source=str(path),
                          hint="run: python3 -m pip install ziglang && python3 -m nvsim.native.compile")
@@ -87,14 +97,42 @@ def artifact(name: str, arch: str = "x86_64") -> str:
 
 
 def compile_all(*names: str) -> list[str]:
-    """Compiles the named targets with their variants (default: all) for each architecture; the paths of the results,
-    without those that only others are linked from.
+    """Compiles the named targets with their variants (default: all) for this machine's architecture; the paths of the
+    results, without those that only others are linked from.
 
     A target whose result is newer than every source is left alone.  Raises NvsimError with the compiler's words."""
     targets = [t for t in TARGETS if not names or t.name in names or t.part in names]
     newest = _newest_source()
-    made = [(target, _compile(target, arch, newest)) for arch in ARCHITECTURES for target in targets]
+    made = [(target, _compile(target, MACHINE, newest)) for target in targets]
     return [path for target, path in made if not target.name.endswith(".o")]
+
+
+@functools.cache
+def _cross_compiled(name: str, arch: str) -> str:
+    """A part for another architecture, with what it is linked from; one process at a time compiles."""
+    target, out, newest = next(t for t in TARGETS if t.name == name), HERE / "out" / arch / name, _newest_source()
+    if out.exists() and out.stat().st_mtime > newest:
+        return str(out)
+    with _gate(out.parent):
+        for needed in (t for t in TARGETS if t.name == target.object):
+            _compile(needed, arch, newest)
+        return _compile(target, arch, newest)
+
+
+@contextlib.contextmanager
+def _gate(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder of results.  Raises NvsimError if this user may not write there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as e:
+        raise NvsimError(f"cannot keep compiled parts here: {e.strerror}", source=str(folder),
+                         hint="once, as a user who may write there: nvsim build with this profile") from e
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _compile(target: Target, arch: str, newest_source: float) -> str:

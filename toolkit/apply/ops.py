@@ -81,7 +81,7 @@ class Executor:
                 if isinstance(op, ops.RunLdconfig):
                     self._allow(devices)
                     devices = ()
-                self._say("I", op.describe())
+                self._say("I", op.describe(self._rootfs.path, self._driver.path))
                 self._one(op)
             self._allow(devices)
         except BaseException:
@@ -144,13 +144,15 @@ class Executor:
         return _mount_error(f"file creation failed: {self._shown(path)}: {error.message}", hint=error.hint)
 
     def _make_dirs(self, path: str, mode: int = 0o755) -> None:
-        try:
-            with self._owner:
-                made = self._rootfs.mkdirs(path, mode)
-        except RootfsError as e:
-            raise self._creation_failed(path, e) from None
-        if made:
-            self._undo.append(lambda: self._remove(made))
+        """A directory; ancestors that are missing are made as ordinary ones, whatever its own permissions."""
+        for folder, rights in ((os.path.dirname(path), 0o755), (path, mode)):
+            try:
+                with self._owner:
+                    made = self._rootfs.mkdirs(folder, rights)
+            except RootfsError as e:
+                raise self._creation_failed(path, e) from None
+            if made:
+                self._undo.append(lambda made=made: self._remove(made))  # type: ignore[misc]
 
     def _remove(self, made: tuple[str, ...]) -> None:
         for path in reversed(made):

@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
 
 
 def edited(spec: "dict[str, Any]", config: "Config", *, root: str = "/") -> "tuple[dict[str, Any], tuple[str, ...]]":
-    """What `create` makes of an OCI spec on the machine whose file system is at `root`, and the lines it logs.
+    """What `create` makes of an OCI spec on the machine whose file system is at `root`, and what it logs by default.
 
     The result is what config.json would hold.  Reads the machine, writes nothing, leaves `spec` alone.  Raises
     ToolkitError where `create` would fail.
@@ -50,7 +50,7 @@ def edited(spec: "dict[str, Any]", config: "Config", *, root: str = "/") -> "tup
 
     notes = logs.Notes()
     result = ordered(edited_spec(spec, config, notes, root=root))
-    return result, tuple(message for _, message in notes.lines)
+    return result, tuple(message for level, message in notes.lines if level not in ("debug", "trace"))
 
 
 class _Settings:
@@ -107,13 +107,17 @@ def _become(
     argv: list[str], settings: _Settings, runtimes: tuple[str, ...], flags: LogFlags, log: logs.Log
 ) -> None:
     """Edits the bundle if this is `create`, then executes the low-level runtime with the same arguments."""
+    log.trace(f"Command line arguments: [{' '.join(argv)}]")
     path = lowlevel.find_runtime(runtimes, os.environ.get("PATH", ""))
+    log.trace(f"Using low-level runtime {path}")
     if has_create(argv):
         _create(argv, settings, log)
+        log.debug(f"Forwarding command to runtime {path}")
+    else:
+        log.trace("Skipping modifier for non-create subcommand")
     if flags.version:
         print(flush=True)
-    log.debug(f"Forwarding command to runtime {path}")
-    lowlevel.execute(path, [path, *argv[1:]], dict(os.environ))
+    lowlevel.execute(path, [path, *argv[1:]], lowlevel.given_environment())
 
 
 def _create(argv: list[str], settings: _Settings, log: logs.Log) -> None:

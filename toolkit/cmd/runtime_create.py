@@ -9,7 +9,7 @@ from typing import Any
 
 from toolkit.apply.bundle import write_config
 from toolkit.apply.lowlevel import find_program
-from toolkit.errors import RequestError, ToolkitError
+from toolkit.errors import ToolkitError
 from toolkit.gather.bundle import config_path, parse_json, read_file
 from toolkit.log import Log
 from toolkit.model.config import Config
@@ -48,13 +48,11 @@ def edit_bundle(bundle: str, config: Config, log: Log) -> None:
     path = config_path(bundle)
     log.debug(f"Using bundle directory: {bundle}")
     log.info(f"Using OCI specification file path: {path}")
-    with _Step(CONSTRUCT + LOAD):
-        with _Step("error opening OCI specification file: "):
-            data = read_file(path)
-        with _Step("error reading OCI specification: "):
-            document = parse_json(data)
+    with _Step(CONSTRUCT + "failed to load OCI spec: error opening OCI specification file: "):
+        data = read_file(path)
+    with _Step(CONSTRUCT + LOAD + "error reading OCI specification: "):
+        document = parse_json(data)
     spec = edited_spec(document, config, log)
-    log.debug("Create command detected; applying OCI specification modifications")
     write_config(path, oci_codec.rendered(spec))
     log.debug("Applied required modification to OCI specification")
 
@@ -69,11 +67,12 @@ def edited_spec(document: Any, config: Config, log: Log, *, root: str = "/") -> 
         mode.check_mode(name)
     for note in request.notes:
         log.warning(note)
+    log.debug("Create command detected; applying OCI specification modifications")
     with _Step(MODIFY):
         if name == "legacy":
             return _legacy(spec, request, config, log, root)
         if name == "csv":
-            return _csv(spec, request, config, log, root)
+            return _csv(spec, image, request, config, log, root)
         return _cdi(spec, request, config, log, root, name=name)
 
 
@@ -117,7 +116,7 @@ def _legacy_sets(request: Request, config: Config, log: Log, root: str) -> "tupl
     from toolkit.plan.edits import EditSet
 
     ctk = _helper(config.nvidia_ctk.path, DEFAULT_CTK, root)
-    sets = _generated(gated.gated_wanted(request), config, log, root)
+    sets = _generated(gated.gated_wanted(request), request, config, log, root)
     if gated.wants_compat_hook(request, config):
         with _Step("failed to construct CUDA Compat discoverer: "):
             version = read_driver_version(driver_root=_driver_root(config), root=root)
@@ -131,16 +130,39 @@ def _legacy_sets(request: Request, config: Config, log: Log, root: str) -> "tupl
     return (*sets, *gated.graphics_sets(host, request, config, hook_path=ctk))
 
 
-def _csv(spec: Spec, request: Request, config: Config, log: Log, root: str) -> Spec:
+def _csv(spec: Spec, image: Image, request: Request, config: Config, log: Log, root: str) -> Spec:
+    """What a Tegra system's csv files list, if the system is what the image requires."""
     spec = oci.without_prestart_hooks(spec)
     if not request.devices:
-        log.info("No modification required; no devices requested")
+        for _ in ("gated", "csv"):  # each says so
+            log.info("No modification required; no devices requested")
         return spec
     from toolkit.plan.edits import Wanted
     from toolkit.plan.gated import gated_wanted
 
+    with _Step("requirements not met: "):
+        _check_requirements(image, log, root)
     ids = tuple(device for device in request.devices if device)
-    return _applied(spec, _generated((*gated_wanted(request), Wanted("csv", ids)), config, log, root), root)
+    return _applied(spec, _generated((*gated_wanted(request), Wanted("csv", ids)), request, config, log, root), root)
+
+
+def _check_requirements(image: Image, log: Log, root: str) -> None:
+    from toolkit.plan.request import requirements_of
+
+    with _Step("failed to get image requirements: "):
+        requirements = requirements_of(image)
+    if not requirements:
+        return
+    from toolkit.gather.cuda import read_cuda
+    from toolkit.gather.locate import Locator
+    from toolkit.gather.tree import Tree
+    from toolkit.plan.csv_requirements import Facts, check
+
+    locator = Locator(Tree(root))
+    cuda, capability = read_cuda(locator)
+    for note in locator.notes:
+        log.warning(note)
+    check(requirements, Facts(cuda=cuda, arch=capability))
 
 
 def _cdi(spec: Spec, request: Request, config: Config, log: Log, root: str, *, name: str) -> Spec:
@@ -149,56 +171,72 @@ def _cdi(spec: Spec, request: Request, config: Config, log: Log, root: str, *, n
     names = inject.cdi_names(request.devices, kind)
     spec = oci.without_prestart_hooks(spec)
     if not names:
+        log.debug("No devices requested; no modification required.")
         return spec
+    log.debug(f"Creating CDI modifier for devices: [{' '.join(names)}]")
     ids = inject.automatic_ids(names)
     if not ids:
-        return _applied(spec, (_from_registry(names, config, log, root),), root)
+        return _injected(spec, names, config, log, root)
     from toolkit.plan.edits import wanted_of
 
+    for note in request.imex_notes:  # channels are looked at in this mode alone
+        log.warning(note)
     with _Step("failed to create the automatic CDI modifier: "):
-        sets = _generated(wanted_of(request, ids), config, log, root, rights=request)
+        sets = _generated(wanted_of(request, ids), request, config, log, root, rights=True)
     return _applied(spec, sets, root)
 
 
 def _generated(
-    wanted: "tuple[Wanted, ...]", config: Config, log: Log, root: str, *, rights: Request | None = None
+    wanted: "tuple[Wanted, ...]", request: Request, config: Config, log: Log, root: str, *, rights: bool = False
 ) -> "tuple[EditSet, ...]":
     """The edits of specifications generated in memory, of the host as it is now.
 
-    `rights` is the request of a container that may get the capabilities to configure or watch MIG."""
+    With `rights` the container may get the capabilities to configure or watch MIG."""
     if not wanted:
         return ()
-    from toolkit.gather.host import read_host
+    from toolkit.gather.host import NO_SANDBOXUTILS, CsvSources, read_host
     from toolkit.plan.edits import modes_to_read, plan_generated, plan_mig_rights
 
-    host = read_host(driver_root=_driver_root(config), root=root, want=modes_to_read(wanted))
+    csv = CsvSources(
+        folder=config.nvidia_container_runtime.modes.csv.mount_spec_path,
+        base_only=request.variable("NVIDIA_REQUIRE_JETPACK") != "csv-mounts=all",
+    )
+    flags = config.nvidia_container_runtime.modes.jit_cdi.nvcdi_feature_flags
+    host = read_host(
+        driver_root=_driver_root(config),
+        root=root,
+        want=modes_to_read(wanted),
+        csv=csv,
+        sandboxutils=not set(NO_SANDBOXUTILS) & set(flags),
+    )
     ctk = _helper(config.nvidia_ctk.path, DEFAULT_CTK, root)
     sets, notes = plan_generated(host, wanted, config, hook_path=ctk)
-    more, own = plan_mig_rights(host, rights) if rights else ((), ())
+    more, own = plan_mig_rights(host, request) if rights else ((), ())
     sets = (*sets, *more)
     for note in (*host.notes, *notes, *own):
         log.warning(note)
     return sets
 
 
-def _from_registry(names: tuple[str, ...], config: Config, log: Log, root: str) -> "EditSet":
-    """The edits of devices that specification files define."""
+def _injected(spec: Spec, names: tuple[str, ...], config: Config, log: Log, root: str) -> Spec:
+    """The devices that specification files define.  A file that could not be read is worth a line if this fails."""
     from toolkit.gather.cdi_dirs import read_documents
     from toolkit.plan.edits import EditSet
     from toolkit.plan.registry import registry_of
 
+    log.debug(f"Injecting devices using CDI: [{' '.join(names)}]")
     registry = registry_of(read_documents(config.nvidia_container_runtime.modes.cdi.spec_dirs, root=root))
-    with _Step("failed to inject CDI devices: "):
-        try:
-            edits = inject.injected(names, registry.find)
-        except RequestError:
-            unknown = [name for name in names if registry.find(name) is None]
+    try:
+        if unknown := [name for name in names if registry.find(name) is None]:
             log.warning(f"could not resolve CDI devices: [{' '.join(unknown)}]")
-            if registry.errors:
-                errors = (f"{path}:[{' '.join(texts)}]" for path, texts in registry.errors.items())
-                log.warning(f"Refreshing the CDI registry generated errors: map[{' '.join(errors)}]")
-            raise
-    return EditSet(edits, "failed to inject CDI devices: failed to inject devices: ")
+        with _Step("failed to inject CDI devices: "):
+            edits = EditSet(inject.injected(names, registry.find), "failed to inject devices: ")
+            return _applied(spec, (edits,), root)
+    except ToolkitError:
+        if registry.errors:
+            errors = "\n".join(text for texts in registry.errors.values() for text in texts)
+            log.warning(f"Refreshing the CDI registry generated errors: {errors}")
+        raise
 
 
 def _applied(spec: Spec, sets: "tuple[EditSet, ...]", root: str) -> Spec:

@@ -22,7 +22,7 @@ _CAUSES = (  # Python's words for a syntax error → Go's, which operators know
 
 def config_path(bundle: str) -> str:
     """Where the configuration of a bundle lies; "" is the current folder."""
-    return os.path.join(bundle, "config.json") if bundle else "config.json"
+    return os.path.normpath(os.path.join(bundle, "config.json"))
 
 
 def read_file(path: str) -> bytes:

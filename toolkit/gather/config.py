@@ -69,17 +69,25 @@ def read_unvalidated(
         path, origin = config_path(os.environ if environment is None else environment)
     text = _text(path, root, required=required)
     if text is None:
-        return ReadConfig(_defaults(root), path, origin, False, {}, ())
+        return ReadConfig(defaults(root), path, origin, False, {}, ())
     table = _parsed(text, path)
     origins: dict[str, str] = {}
     notes: list[str] = []
     try:
-        config = _overlaid(_defaults(root), table, "", origins, notes)
+        config = _overlaid(defaults(root), table, "", origins, notes)
     except _Mismatch as e:
         raise ConfigError(
-            f"failed to unmarshal config: {_position(text, e.key)}{e}", source=f"{path}: {e.key}", hint=e.hint
+            f"failed to unmarshal config: {_position(text, e.key, e.table)}{e}", source=f"{path}: {e.key}", hint=e.hint
         ) from None
     return ReadConfig(config, path, origin, True, origins, tuple(notes))
+
+
+def read_table(path: str) -> tuple[Table | None, str]:
+    """The file `path` as tomllib gives it, None if there is none, and its text.  No value is looked at.
+
+    Raises ConfigError as `read_config` does."""
+    text = _text(path, "/", required=False)
+    return (None, "") if text is None else (_parsed(text, path), text)
 
 
 def check_ldconfig(config: Config, *, source: str = "") -> None:
@@ -106,7 +114,7 @@ def normalised_ldconfig(value: str, root: str = "/") -> str:
     return f"@{plain}.real" if os.path.exists(_below(root, plain + ".real")) else f"@{plain}"
 
 
-def _defaults(root: str) -> Config:
+def defaults(root: str = "/") -> Config:
     """The built-in configuration on this machine: ldconfig and, on SUSE, the user depend on it."""
     config = Config()
     cli = config.nvidia_container_cli
@@ -150,18 +158,26 @@ def _text(path: str, root: str, *, required: bool) -> str | None:
 def _parsed(text: str, path: str) -> Table:
     if (plain := plain_tables(text)) is not None:
         return plain
+    try:
+        return parse_toml(text)
+    except ConfigError as e:
+        raise _unloadable(e.message, path) from None
+
+
+def parse_toml(text: str) -> Table:
+    """A TOML document.  Raises ConfigError with the position first, "(line, column): cause"."""
     import tomllib  # 7 ms; a machine without the file, or with a plain one, does not pay them
 
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise _unloadable("nested too deeply", path) from None
+        raise ConfigError("nested too deeply") from None
     except ValueError as e:  # tomllib.TOMLDecodeError, or a number with thousands of digits
         found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(e), re.DOTALL)
         if not found:
-            raise _unloadable(str(e), path) from None
+            raise ConfigError(str(e)) from None
         line, column = found[2] or text.count("\n") + 1, found[3] or 1
-        raise _unloadable(f"({line}, {column}): {found[1][:1].lower()}{found[1][1:]}", path) from None
+        raise ConfigError(f"({line}, {column}): {found[1][:1].lower()}{found[1][1:]}") from None
 
 
 def _unloadable(cause: str, path: str) -> ConfigError:
@@ -177,7 +193,16 @@ class _Mismatch(Exception):
 
     def __init__(self, key: str, value: object, wanted: str, hint: str) -> None:
         super().__init__(f"Can't convert {_go_text(value)}({_go_type(value)}) to {wanted}")
-        self.key, self.hint = key, hint
+        self.key, self.hint, self.table = key, hint, isinstance(value, dict)
+
+
+# Upstream's names of the tables, as its messages have them.
+_STRUCTS = {
+    "features": "features", "nvidia-container-cli": "ContainerCLIConfig", "nvidia-ctk": "CTKConfig",
+    "nvidia-container-runtime": "RuntimeConfig", "nvidia-container-runtime-hook": "RuntimeHookConfig",
+    "modes": "modesConfig", "csv": "csvModeConfig", "cdi": "cdiModeConfig", "jit-cdi": "jitCDIModeConfig",
+    "legacy": "legacyModeConfig",
+}
 
 
 def _overlaid(defaults: Any, table: Table, prefix: str, origins: dict[str, str], notes: list[str]) -> Any:
@@ -192,7 +217,7 @@ def _overlaid(defaults: Any, table: Table, prefix: str, origins: dict[str, str],
         default = getattr(defaults, known[name])
         if hasattr(default, "_fields"):
             if not isinstance(value, dict):
-                raise _Mismatch(key, value, f"config.{name}(struct)", f"write [{key}] as a table")
+                raise _Mismatch(key, value, f"config.{_STRUCTS[name]}", f"write [{key}] as a table")
             values[known[name]] = _overlaid(default, value, key + ".", origins, notes)
         else:
             values[known[name]] = _checked(key, value, default)
@@ -202,20 +227,25 @@ def _overlaid(defaults: Any, table: Table, prefix: str, origins: dict[str, str],
 
 def _checked(key: str, value: Any, default: object) -> Any:
     """The value, if it is of the type of its default."""
+    last = key.rpartition(".")[2]
+    if isinstance(value, dict):
+        raise _Mismatch(key, value, "a tree", f"{key} is a key, no table")
+    if isinstance(value, list) and not isinstance(default, tuple):
+        raise _Mismatch(key, value, "a slice", f"write one value: {last} = …")
     if isinstance(default, bool):
         if not isinstance(value, bool):
             wanted = "config.feature" if key.startswith("features.") else "bool"
             raise _Mismatch(key, value, wanted, "write true or false, without quotes")
     elif isinstance(default, str):
         if not isinstance(value, str):
-            raise _Mismatch(key, value, "string", f'write {key.rpartition(".")[2]} = "…" with quotes')
+            raise _Mismatch(key, value, "string", f'write {last} = "…" with quotes')
     else:
-        hint = f'write {key.rpartition(".")[2]} = ["…", "…"]'
+        hint = f'write {last} = ["…", "…"]'
         if not isinstance(value, list):
             raise _Mismatch(key, value, "[]string(slice)", hint)
         for item in value:
             if not isinstance(item, str):
-                raise _Mismatch(key, item, "string", hint)
+                raise _Mismatch(key, item, "a slice" if isinstance(item, list) else "string", hint)
         return tuple(value)
     return value
 
@@ -234,7 +264,7 @@ def _go_text(value: object) -> str:
     if isinstance(value, list):
         return f"[{' '.join(map(_go_text, value))}]"
     if isinstance(value, dict):
-        return f"map[{' '.join(f'{k}:{_go_text(v)}' for k, v in value.items())}]"
+        return "".join(f"{k} = {_go_text(v)}\n" for k, v in sorted(value.items()))
     return str(value)
 
 
@@ -243,8 +273,10 @@ def _go_type(value: object) -> str:
     return names.get(type(value), "time.Time")
 
 
-def _position(text: str, key: str) -> str:
-    """The "(line, column): " of a dotted key, (1, 0) for one in an inline table, as upstream counts."""
+def _position(text: str, key: str, is_table: bool) -> str:
+    """The "(line, column): " of a dotted key, (1, 0) for one in an inline table, as upstream counts.
+
+    `is_table`: the value is a table, which has no position if it is inline."""
     table = ""
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
@@ -253,5 +285,5 @@ def _position(text: str, key: str) -> str:
             if table == key + ".":
                 return f"({number}, {len(line) - len(line.lstrip()) + 1}): "
         elif "=" in bare and table + re.sub(r"[\"'\s]", "", bare.partition("=")[0]) == key:
-            return f"({number}, {len(line) - len(line.lstrip()) + 1}): "
+            return "(0, 0): " if is_table else f"({number}, {len(line) - len(line.lstrip()) + 1}): "
     return "(1, 0): "

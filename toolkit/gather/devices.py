@@ -4,8 +4,10 @@ Source: toolkit v1.20, internal/discover and internal/nvcaps.  Device nodes lie 
 /sys say is always the machine's own, whatever the two roots are.
 """
 
+import os
 import stat
 from collections.abc import Iterable
+from posixpath import normpath
 
 from toolkit.gather.tree import Tree
 from toolkit.model.host import CharDevice
@@ -18,6 +20,7 @@ PATTERNS = {
     "gdrcopy": ("/dev/gdrdrv",),
     "nvswitch": ("/dev/nvidia-nvswitchctl", "/dev/nvidia-nvswitch*"),
     "imex": ("/dev/nvidia-caps-imex-channels/channel*",),
+    "wsl": ("/dev/dxg",),
 }
 """The device nodes that each generator mode may hand out."""
 
@@ -35,16 +38,29 @@ def read_devices(tree: Tree, dev_root: str, patterns: Iterable[str]) -> tuple[Ch
         for host_path in tree.glob(prefix + pattern):
             status = tree.lstat(host_path)
             if host_path not in found and status is not None and stat.S_ISCHR(status.st_mode):
-                found[host_path] = CharDevice(
-                    path=host_path[len(prefix) :],
-                    host_path=host_path,
-                    major=status.st_rdev >> 8 & 0xFFF | status.st_rdev >> 32 & ~0xFFF,
-                    minor=status.st_rdev & 0xFF | status.st_rdev >> 12 & 0xFFF00,
-                    mode=stat.S_IMODE(status.st_mode),
-                    uid=status.st_uid,
-                    gid=status.st_gid,
-                )
+                found[host_path] = _device(host_path[len(prefix) :], host_path, status)
     return tuple(found.values())
+
+
+def read_listed_devices(tree: Tree, dev_root: str, paths: Iterable[str]) -> tuple[CharDevice, ...]:
+    """Devices that somebody else has listed: of one that is not there major and mode are 0."""
+    prefix = normpath(dev_root).removesuffix("/dev")
+    prefix = "" if prefix == "/" else prefix
+    return tuple(_device(path.removeprefix(prefix), path, tree.lstat(path)) for path in paths)
+
+
+def _device(path: str, host_path: str, status: os.stat_result | None) -> CharDevice:
+    if status is None:
+        return CharDevice(path=path, host_path=host_path, major=0, minor=0, mode=0)
+    return CharDevice(
+        path=path,
+        host_path=host_path,
+        major=status.st_rdev >> 8 & 0xFFF | status.st_rdev >> 32 & ~0xFFF,
+        minor=status.st_rdev & 0xFF | status.st_rdev >> 12 & 0xFFF00,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+    )
 
 
 def read_drm(tree: Tree, pci_bus_id: str) -> tuple[str, ...]:

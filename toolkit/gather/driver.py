@@ -5,12 +5,12 @@ except that without a version there is nothing to look for.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from posixpath import basename, dirname, join
 
 from toolkit.errors import HostError
 from toolkit.gather.elf import read_elf
-from toolkit.gather.locate import Locator
+from toolkit.gather.locate import Locator, located, not_found
 from toolkit.model.host import Driver, File, Library
 
 ANY = "*.*"
@@ -75,7 +75,7 @@ def read_driver(locator: Locator, *, version: str = "", dev_root: str = "/", gra
         libraries=_libraries(locator, folders, version),
         library_dirs=tuple(dict.fromkeys(map(locator.inside, folders))),
         explicit_libraries=_explicit_libraries(locator, folders),
-        binaries=tuple(map(locator.inside, _located(locator, BINARIES, _executable(locator)))),
+        binaries=tuple(map(locator.inside, located(locator, BINARIES, _executable(locator)))),
         firmware=_firmware(locator, version),
         sockets=_sockets(locator),
     )
@@ -92,7 +92,7 @@ def _version(locator: Locator, known: str) -> str:
             if known and version != known:
                 raise HostError(f"unexpected version detected: {version} != {known}")
             return version
-        errors.append(f'failed to locate "{prefix}": {_not_found(pattern)}')
+        errors.append(f'failed to locate "{prefix}": {not_found(pattern, 1 if locator.library_folders else 2)}')
     raise HostError("\n".join(errors))
 
 
@@ -106,15 +106,15 @@ def _libraries(locator: Locator, folders: tuple[str, ...], version: str) -> tupl
     versioned = locator.resolved(f"*.so.{version}", everywhere)
     # It does not bear the driver's version: NVIDIA/nvidia-container-toolkit#1875.
     nvvm = locator.resolved("libnvidia-nvvm70.so.*", folders)
-    return tuple(_library(locator, path) for path in dict.fromkeys((*versioned, *nvvm)))
+    return tuple(read_library(locator, path) for path in dict.fromkeys((*versioned, *nvvm)))
 
 
 def _explicit_libraries(locator: Locator, folders: tuple[str, ...]) -> tuple[Library, ...]:
     found = (path for name in EXPLICIT_LIBRARIES for path in locator.resolved(name, folders))
-    return tuple(_library(locator, path) for path in dict.fromkeys(found))
+    return tuple(read_library(locator, path) for path in dict.fromkeys(found))
 
 
-def _library(locator: Locator, path: str) -> Library:
+def read_library(locator: Locator, path: str) -> Library:
     """A library, with the links beside it that bear its SONAME or its SONAME up to ".so"."""
     name, soname = basename(path), ""
     if locator.tree.matcher("*.*.*")(name):
@@ -153,7 +153,7 @@ def _sockets(locator: Locator) -> tuple[str, ...]:
         "/nvidia-fabricmanager/socket": run,
         "/nvidia-mps": (locator.below("/tmp"),),
     }
-    found = _located(locator, wanted, lambda name: locator.files(name, wanted[name])[:1])
+    found = located(locator, wanted, lambda name: locator.files(name, wanted[name])[:1])
     return tuple(map(locator.inside, found))
 
 
@@ -168,22 +168,22 @@ def _firmware(locator: Locator, version: str) -> tuple[str, ...]:
     elif custom.strip():
         folders.insert(0, custom.decode(errors="surrogateescape").strip())
     below = tuple(map(locator.below, folders))
-    found = _located(locator, (f"nvidia/{version}/gsp*.bin",), lambda name: locator.files(name, below))
+    found = located(locator, (f"nvidia/{version}/gsp*.bin",), lambda name: locator.files(name, below))
     return tuple(map(locator.inside, found))
 
 
 def _with_graphics(locator: Locator, driver: Driver, folders: tuple[str, ...]) -> Driver:
     version = driver.version
     names = (*GRAPHICS_LIBRARIES, f"libnvidia-allocator.so.{version}", f"libnvidia-vulkan-producer.so.{version}")
-    libraries = _located(locator, names, locator.libraries, errors=2)
-    xorg = _located(
+    libraries = located(locator, names, locator.libraries, errors=2)
+    xorg = located(
         locator,
         ("nvidia_drv.so", f"libglxserver_nvidia.so.{version}"),
         lambda name: locator.files(name, _xorg_folders(locator, folders))[:1],
     )
-    configs = _located(locator, GRAPHICS_CONFIGS, locator.configs)
+    configs = located(locator, GRAPHICS_CONFIGS, locator.configs)
     vulkan_names = (*VULKAN, *(name for machine, name in VULKAN_BY_MACHINE.items() if machine == os.uname().machine))
-    vulkan = [(name, _located(locator, (name,), lambda n: _some(locator.config(n)))) for name in vulkan_names]
+    vulkan = [(name, located(locator, (name,), lambda n: _some(locator.config(n)))) for name in vulkan_names]
     return driver._replace(
         graphics_libraries=tuple(
             Library(name=basename(path), path=locator.inside(path), host_path=_outside(locator, path))
@@ -205,34 +205,9 @@ def _xorg_folders(locator: Locator, folders: tuple[str, ...]) -> tuple[str, ...]
     return tuple(dict.fromkeys(places))
 
 
-def _located(locator: Locator, names: Iterable[str], search: "Search", *, errors: int = 1) -> tuple[str, ...]:
-    """What a search finds for each name, each path once; a name without a match is a note.
-
-    `errors` is how many places the search asks: upstream's message repeats itself for each.
-    """
-    found: dict[str, None] = {}
-    for name in names:
-        paths = search(name)
-        if not paths:
-            locator.notes.append(f"Could not locate {name}: {_not_found(name, errors)}")
-        found.update(dict.fromkeys(paths))
-    return tuple(found)
-
-
-def _executable(locator: Locator) -> "Search":
+def _executable(locator: Locator) -> Callable[[str], tuple[str, ...]]:
     return lambda name: _some(locator.executable(name))
 
 
 def _some(path: str) -> tuple[str, ...]:
     return (path,) if path else ()
-
-
-def _not_found(pattern: str, times: int = 2) -> str:
-    return "\n".join([f"{pattern}: not found"] * times)
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Search = Callable[[str], tuple[str, ...]]

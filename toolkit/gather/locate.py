@@ -4,7 +4,7 @@ Source: toolkit v1.20, pkg/lookup and internal/lookup/root.  Paths in and out ar
 included; `Locator.inside` takes the driver root off again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from posixpath import basename, join
 
 from toolkit.errors import HostError
@@ -45,7 +45,7 @@ class Locator:
     ) -> None:
         self.tree, self.root = tree, "/" + driver_root.strip("/")
         self.notes: list[str] = []
-        self._libraries, self._configs = library_folders, config_folders
+        self.library_folders, self._configs = library_folders, config_folders
         self._environment = dict(environment)
         self._cached: list[tuple[str, ...]] | None = None
 
@@ -66,6 +66,11 @@ class Locator:
             if self.tree.is_file(path)
         )
 
+    def directories(self, pattern: str, folders: tuple[str, ...]) -> tuple[str, ...]:
+        """The directories that match in the folders of the machine, in their order; links not resolved."""
+        paths = (path for folder in folders for path in self.tree.glob(join(folder, pattern.lstrip("/"))))
+        return tuple(path for path in paths if self.tree.is_directory(path))
+
     def resolved(self, pattern: str, folders: tuple[str, ...]) -> tuple[str, ...]:
         """As `files`, but what the links lead to, each once."""
         return tuple(dict.fromkeys(map(self.tree.resolve, self.files(pattern, folders))))
@@ -75,8 +80,8 @@ class Locator:
 
         Fixed folders come before the ld.so.cache, which counts only if none of them has a match.
         """
-        if self._libraries:
-            return self.resolved(pattern, self._libraries)
+        if self.library_folders:
+            return self.resolved(pattern, self.library_folders)
         folders = tuple(map(self.below, LIBRARY_FOLDERS))
         return self.resolved(pattern, folders) or self._from_cache(pattern)
 
@@ -132,6 +137,26 @@ class Locator:
             for value in dict.fromkeys(entry.path for entry in entries if entry.bits == 64):
                 self._cached.append(tuple(self.tree.chain(self.below(value))))
         return self._cached
+
+
+def located(
+    locator: Locator, names: Iterable[str], search: Callable[[str], tuple[str, ...]], *, errors: int = 1
+) -> tuple[str, ...]:
+    """What a search finds for each name, each path once; a name without a match is a note of the locator.
+
+    `errors` is how many places the search asks: upstream's message repeats itself for each.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        paths = search(name)
+        if not paths:
+            locator.notes.append(f"Could not locate {name}: {not_found(name, errors)}")
+        found.update(dict.fromkeys(paths))
+    return tuple(found)
+
+
+def not_found(pattern: str, times: int = 2) -> str:
+    return "\n".join([f"{pattern}: not found"] * times)
 
 
 def find_hook(given: str, environment: Mapping[str, str], *, root: str = "/") -> tuple[str, str]:

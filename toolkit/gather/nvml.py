@@ -146,14 +146,6 @@ def read(path: str) -> Reading:
         session.__exit__()
 
 
-def read_names(path: str) -> tuple[str, ...]:
-    """The names of the GPUs alone.  Raises HostError as soon as one does not answer."""
-    with Session(path) as nvml:
-        count = min(nvml.number("nvmlDeviceGetCount_v2"), MAX_GPUS)
-        handles = [nvml.pointer("nvmlDeviceGetHandleByIndex_v2", index) for index in range(count)]
-        return tuple(nvml.string("nvmlDeviceGetName", handle) for handle in handles)
-
-
 def reading_of(nvml: Session) -> Reading:
     """What an open session says.  Raises HostError only if NVML cannot even count the GPUs."""
     version, error = "", ""
@@ -193,18 +185,26 @@ def _gpu(nvml: Session, index: int, device: ctypes.c_void_p) -> Gpu:
         raise NvmlError(nvml.text(code), code=code, source="nvmlDeviceGetMigMode")
     memory = _optional(nvml, "nvmlDeviceGetMemoryInfo", "=QQQ", device)
     brand = _optional(nvml, "nvmlDeviceGetBrand", "=I", device)
+    minor = ctypes.c_uint()
+    minor_code = nvml.call("nvmlDeviceGetMinorNumber", device, ctypes.byref(minor))
+    bus_id, bus_id_error = _bus_id(nvml, device)
+    count = _optional(nvml, "nvmlDeviceGetMaxMigDeviceCount", "=I", device) if code == SUCCESS else ()
+    most = count[0] if count else 0
     return Gpu(
         index=index,
         uuid=nvml.string("nvmlDeviceGetUUID", device),
-        minor=nvml.number("nvmlDeviceGetMinorNumber", device),
-        pci_bus_id=_bus_id(nvml, device),
+        minor=minor.value if minor_code == SUCCESS else -1,
+        minor_error="" if minor_code == SUCCESS else nvml.text(minor_code),
+        pci_bus_id=bus_id,
+        bus_id_error=bus_id_error,
         name=_optional_string(nvml, "nvmlDeviceGetName", device),
         brand=BRANDS[brand[0]] if brand and brand[0] < len(BRANDS) else BRANDS[0],
         compute_capability=_compute_capability(nvml, device),
         memory_mib=memory[0] >> 20 if memory else 0,
         mig_enabled=code == SUCCESS and mode.value == 1,
         mig_capable=code == SUCCESS,
-        mig_devices=tuple(_mig_devices(nvml, device)) if code == SUCCESS else (),
+        mig_devices=tuple(_mig_devices(nvml, device, most)),
+        max_mig_devices=most,
         coherent=_coherent(nvml, device),
     )
 
@@ -224,13 +224,13 @@ def _optional_string(nvml: Session, name: str, *args: object) -> str:
         return ""
 
 
-def _bus_id(nvml: Session, device: ctypes.c_void_p) -> str:
-    """The PCI bus id as sysfs writes it: lower case, four digits of domain where those suffice; "" without PCI."""
+def _bus_id(nvml: Session, device: ctypes.c_void_p) -> tuple[str, str]:
+    """The PCI bus id as sysfs writes it: lower case, four digits of domain if those suffice; or why there is none."""
     buffer = ctypes.create_string_buffer(68)  # nvmlPciInfo_t; busId is a char[32] at offset 36
-    if nvml.call("nvmlDeviceGetPciInfo_v3", device, buffer) != SUCCESS:
-        return ""
+    if code := nvml.call("nvmlDeviceGetPciInfo_v3", device, buffer):
+        return "", nvml.text(code)
     text = buffer.raw[36:68].split(b"\0")[0].decode(errors="replace").lower()
-    return text[4:] if text.startswith("0000") and len(text) > len("0000:00:00.0") else text
+    return text[4:] if text.startswith("0000") and len(text) > len("0000:00:00.0") else text, ""
 
 
 def _compute_capability(nvml: Session, device: ctypes.c_void_p) -> str:
@@ -246,10 +246,9 @@ def _coherent(nvml: Session, device: ctypes.c_void_p) -> bool:
     return code == SUCCESS and struct.unpack("=II", buffer.raw)[1] == ADDRESSING_MODE_ATS
 
 
-def _mig_devices(nvml: Session, parent: ctypes.c_void_p) -> Iterator[MigDevice]:
-    """The MIG devices of a GPU by their index; indexes without a device are skipped."""
-    count = _optional(nvml, "nvmlDeviceGetMaxMigDeviceCount", "=I", parent)
-    for index in range(min(count[0], MAX_MIG_DEVICES) if count else 0):
+def _mig_devices(nvml: Session, parent: ctypes.c_void_p, most: int) -> Iterator[MigDevice]:
+    """The MIG devices of a GPU, of which it can have `most`, by their index; one without a device is skipped."""
+    for index in range(min(most, MAX_MIG_DEVICES)):
         handle = ctypes.c_void_p()
         code = nvml.call("nvmlDeviceGetMigDeviceHandleByIndex", parent, index, ctypes.byref(handle))
         if code in (NOT_FOUND, INVALID_ARGUMENT):

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+INTEGRATED = ("(nvgpu)", "NVIDIA Thor")
+"""Words in the name of a GPU that is part of a Tegra system."""
+
 
 class CharDevice(NamedTuple):
     """A character device node.  `path` is its path as the container shall see it, `host_path` where it was found."""
@@ -13,6 +16,18 @@ class CharDevice(NamedTuple):
     mode: int  # permission bits
     uid: int = 0
     gid: int = 0
+
+
+class Listed(NamedTuple):
+    """The nodes of a device as the driver lists them; of one that is not on the machine `major` and `mode` are 0.
+
+    Links are (text, path).  `known` is False where the driver does not say: then NVML and /dev tell.
+    """
+
+    known: bool = False
+    nodes: tuple[CharDevice, ...] = ()
+    graphics: tuple[CharDevice, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 class MigDevice(NamedTuple):
@@ -30,6 +45,7 @@ class MigDevice(NamedTuple):
     ci_access_minor: int = -1
     gfx: bool = False  # the GPU instance's profile has the attribute "gfx": it may use the DRM nodes of its GPU
     profile_error: str = ""  # NVML's text where the profile cannot be determined
+    listed: Listed = Listed()
 
 
 class Gpu(NamedTuple):
@@ -53,6 +69,10 @@ class Gpu(NamedTuple):
     coherent: bool = False  # NVML addressing mode ATS
     mig_capable: bool = False
     error: str = ""  # NVML's text if the GPU does not answer; then uuid is "" and minor -1
+    minor_error: str = ""  # NVML's text if only the minor is unknown: WSL, integrated GPUs; then minor is -1
+    bus_id_error: str = ""  # NVML's text if it knows no PCI address; then pci_bus_id is ""
+    max_mig_devices: int = 0
+    listed: Listed = Listed()
     drm: tuple[str, ...] = ()  # entries of its drm folder in sysfs, e.g. ("card1", "renderD128")
 
 
@@ -98,6 +118,31 @@ class Driver(NamedTuple):
     graphics_files: tuple[File, ...] = ()  # X.Org modules, then EGL, X11, OpenCL and Vulkan files
 
 
+class Tegra(NamedTuple):
+    """What the csv files of a Tegra system list, as far as the machine has it.  Paths are the machine's own.
+
+    `devices` are the "dev" entries as written, each with the nodes (paths of a container) that it matches.  `links`
+    are the symbolic links that "sym" entries lead over: text and path.
+    """
+
+    devices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    directories: tuple[File, ...] = ()
+    libraries: tuple[Library, ...] = ()  # of "lib" entries, links resolved
+    targets: tuple[File, ...] = ()  # of "sym" entries, links resolved
+    links: tuple[tuple[str, str], ...] = ()
+    release_file: str = ""  # /etc/nv_tegra_release, if there is one
+    is_empty: bool = True  # no file lists anything but devices
+
+
+class Wsl(NamedTuple):
+    """The driver of a WSL 2 machine.  A container sees files of the driver store where they lie on the machine."""
+
+    dxcore: tuple[File, ...] = ()
+    store: tuple[File, ...] = ()  # what every container needs of the driver store
+    more: tuple[File, ...] = ()  # whatever else of libraries and data is there
+    error: str = ""  # why there is no driver store
+
+
 class Host(NamedTuple):
     """Everything that a plan may ask about a machine.  Only the parts that a mode needs are filled in."""
 
@@ -108,5 +153,8 @@ class Host(NamedTuple):
     links: tuple[tuple[str, str], ...] = ()  # /dev/dri/by-path: path on the machine (dev root included), its text
     mig_capabilities: tuple[tuple[str, int], ...] = ()  # mig-minors: ("gpu0/gi1/access", 12)
     nvml_error: str = ""  # why NVML could not be asked: then `gpus` says nothing
+    has_nvml: bool = False  # its library can be loaded, whether or not it can be asked; of csv mode alone
+    tegra: Tegra = Tegra()
+    wsl: Wsl = Wsl()
     files: tuple[File, ...] = ()  # mounts of gds: /run/udev, /etc/cufile.json
     notes: tuple[str, ...] = ()  # what gather skipped, and why; printed as warnings

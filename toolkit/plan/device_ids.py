@@ -55,7 +55,9 @@ def _one(host: Host, identifier: str) -> Selected:
         for mig in gpu.mig_devices:
             if str(mig.index) == (child.lstrip("0") or "0"):
                 return Selected(gpu=gpu, mig=mig)
-        why = "Not Found" if gpu.mig_capable else "Not Supported"
+        why = "Not Found" if int(child) < gpu.max_mig_devices else "Invalid Argument"
+        if not gpu.mig_capable:
+            why = "Not Supported"
         raise _failure("failed to get MIG handle by index", why, identifier)
     if re.fullmatch(ANY_UUID, identifier):
         return _by_uuid(host, identifier)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from posixpath import dirname, join, normpath
 
+from toolkit.errors import HostError
 from toolkit.model.edits import DeviceNode, Edits
 from toolkit.model.host import CharDevice, Gpu, Host
 from toolkit.plan.hooks import Hooks
@@ -15,10 +16,14 @@ def node_edits(devices: Iterable[CharDevice], *, features: tuple[str, ...] = ())
     """The devices, and the groups that a process must have to open them."""
     nodes, gids = [], []
     for device in devices:
+        host_path = device.host_path if device.host_path != device.path else ""
+        if not device.major and not device.mode:  # listed by the driver, and not on the machine
+            nodes.append(DeviceNode(path=device.path, host_path=host_path))
+            continue
         nodes.append(
             DeviceNode(
                 path=device.path,
-                host_path=device.host_path if device.host_path != device.path else "",
+                host_path=host_path,
                 major=device.major,
                 minor=device.minor,
                 file_mode=device.mode or None,
@@ -50,12 +55,27 @@ def control_edits(host: Host, notes: list[str], *, features: tuple[str, ...] = (
 
 
 def gpu_edits(host: Host, gpu: Gpu, hooks: Hooks, notes: list[str], *, features: tuple[str, ...] = ()) -> Edits:
-    """A whole GPU: its node, its DRM nodes, and the links that name those by PCI address."""
-    devices = found(host, (f"/dev/nvidia{gpu.minor}", *drm_paths(gpu)), notes)
+    """A whole GPU: its node, its DRM nodes, and the links that name those by PCI address.
+
+    Raises HostError for one that NVML knows no node or no PCI address of, as on WSL."""
+    if gpu.listed.known:
+        devices, links = (*gpu.listed.nodes, *gpu.listed.graphics), gpu.listed.links
+    elif not (error := _identity_error(gpu)):
+        devices = found(host, (f"/dev/nvidia{gpu.minor}", *drm_paths(gpu)), notes)
+        links = by_path_links(host, gpu, devices, notes)
+    else:
+        stem = "failed to create device discoverer: " * 2
+        raise HostError(f"failed to get CDI device edits: {stem}{error}", source=gpu.uuid, hint="use --mode auto")
     edits = node_edits(devices, features=features)
-    links = by_path_links(host, gpu, devices, notes)
     folders = dict.fromkeys(dirname(device.path) for device in devices if dirname(device.path) != "/dev")
     return edits._replace(hooks=(*hooks.symlinks(links), *hooks.folder_permissions(tuple(folders))))
+
+
+def _identity_error(gpu: Gpu) -> str:
+    """Why the GPU's files cannot be named; "" if they can."""
+    if gpu.minor_error:
+        return f"error getting device node path: error getting GPU device minor number: {gpu.minor_error}"
+    return f"error getting PCI info for device: {gpu.bus_id_error}" if gpu.bus_id_error else ""
 
 
 def drm_paths(gpu: Gpu) -> tuple[str, ...]:

@@ -30,9 +30,15 @@ def driver_edits(
 ) -> Edits:
     """Everything of the driver but graphics.  Raises HostError if its version, and so its files, are unknown."""
     if driver.version_error:
+        # With a version the files that should bear it are missing, without one there is nothing to look for.
+        step = (
+            "failed to create discoverer for driver libraries: failed to get libraries for driver version: "
+            "failed to get driver library locator: failed to get libcuda.so parent directory: "
+            if driver.version
+            else f'failed to determine driver version ("{driver.version}"): '
+        )
         raise HostError(
-            f'failed to create discoverer for driver files: failed to determine driver version ("{driver.version}"): '
-            f"{driver.version_error}",
+            step + driver.version_error,
             hint="install the driver's libraries below the driver root, or use --library-search-path",
         )
     return merged(

@@ -9,13 +9,13 @@ from toolkit.model.edits import Edits, merged
 from toolkit.model.host import Gpu, Host, MigDevice
 from toolkit.plan import other_modes
 from toolkit.plan.device_ids import Selected, selected
+from toolkit.plan.device_names import annotations_of, device_names
 from toolkit.plan.device_nodes import by_path_links, control_edits, drm_paths, found, gpu_edits, node_edits
 from toolkit.plan.driver_files import driver_edits, graphics_edits
+from toolkit.plan.hook_sequence import FEATURE, combined
 from toolkit.plan.hooks import DEFAULT_HOOK, Hooks
 from toolkit.plan.transform import simplified, with_merged_device
 
-COHERENT = "gpu.nvidia.com/coherent"
-NAMING = ("index", "type-index", "uuid")
 MODES = ("auto", "csv", "gdrcopy", "gds", "imex", "management", "mofed", "nvml", "nvswitch", "wsl")
 CLASSES = {
     "management": ("management.nvidia.com", "gpu"),
@@ -36,7 +36,9 @@ class Options(NamedTuple):
     disabled_hooks: tuple[str, ...] = ()
     enabled_hooks: tuple[str, ...] = ()
     ldconfig_path: str = ""
+    compat_folder: str = ""  # in csv mode: where images keep CUDA compatibility libraries; "": the usual place
     merged_device: str = ""  # "all" for `cdi generate`: one more device with the edits of all
+    name_steps: bool = True  # errors begin with the step that failed, as those of `cdi generate` do
 
 
 DEFAULTS = Options()
@@ -59,7 +61,7 @@ def plan_spec(
     left open: see transform.minimum_version.
 
     Raises RequestError for an unknown id, HostError if the host lacks what the mode needs, ConfigError for a mode
-    that does not exist or is not built.
+    that does not exist.
     """
     if mode == "auto":
         mode = {"wsl": "wsl", "tegra": "csv"}.get(host.platform, "nvml")
@@ -75,7 +77,16 @@ def plan_spec(
         devices=devices,
         edits=merged(common, Edits(env=("NVIDIA_VISIBLE_DEVICES=void",))),
     )
-    return with_merged_device(simplified(spec), options.merged_device), tuple(plan.notes)
+    spec = with_merged_device(simplified(spec), options.merged_device)
+    return with_features(spec, options.feature_flags), tuple(plan.notes)
+
+
+def with_features(spec: Spec, features: tuple[str, ...]) -> Spec:
+    """The Spec with what features change at the end: `combine-hooks` makes one hook of several."""
+    if FEATURE not in features:
+        return spec
+    devices = tuple(device._replace(edits=combined(device.edits)) for device in spec.devices)
+    return spec._replace(devices=devices, edits=combined(spec.edits))
 
 
 class Plan(NamedTuple):
@@ -98,14 +109,12 @@ def _generator(mode: str) -> "tuple[DevicesOf, CommonOf]":
         "management": (_management_devices, _management_common),
         **{mode: (_plain_devices(mode), _nothing) for mode in other_modes.PATTERNS},
         "imex": (_imex_devices, _nothing),
+        "wsl": (_wsl_devices, _wsl_common),
+        "csv": (_csv_devices, _csv_common),
     }
     if mode in generators:
         return generators[mode]
-    if mode not in MODES:
-        raise ConfigError(f'unknown mode "{mode}"', source="mode", hint=f"one of {', '.join(MODES)}")
-    raise ConfigError(
-        f'mode "{mode}" is not available in this version', source="mode", hint=f"there are {', '.join(generators)}"
-    )
+    raise ConfigError(f'unknown mode "{mode}"', source="mode", hint=f"one of {', '.join(MODES)}")
 
 
 def _within(what: str, step: "Callable[[Plan, tuple[str, ...]], Result]", plan: Plan, ids: tuple[str, ...]) -> "Result":
@@ -113,6 +122,8 @@ def _within(what: str, step: "Callable[[Plan, tuple[str, ...]], Result]", plan: 
     try:
         return step(plan, ids)
     except ToolkitError as e:
+        if not plan.options.name_steps:
+            raise
         raise type(e)(f"{what}: {e.message}", source=e.source, hint=e.hint) from None
 
 
@@ -131,7 +142,8 @@ def _nvml_common(plan: Plan, _ids: tuple[str, ...]) -> Edits:
     try:
         driver = driver_edits(host.driver, hooks, features=plan.features, ldconfig=plan.options.ldconfig_path)
     except HostError as e:
-        raise HostError(f"failed to create discoverer for common entities: {e.message}", hint=e.hint) from None
+        stem = "failed to create discoverer for common entities: failed to create discoverer for driver files: "
+        raise HostError(stem + e.message, hint=e.hint) from None
     return merged(control_edits(host, plan.notes, features=plan.features), graphics, driver)
 
 
@@ -144,9 +156,7 @@ def _nvml_devices(plan: Plan, ids: tuple[str, ...]) -> tuple[Device, ...]:
     devices = []
     for choice in selected(plan.host, ids or ("all",)):
         edits = _edits_of(plan, choice)
-        annotations: tuple[tuple[str, str], ...] = ()
-        if choice.gpu and not choice.mig and "enable-coherent-annotations" in plan.features:
-            annotations = ((COHERENT, "true" if choice.gpu.coherent else "false"),)
+        annotations = annotations_of(None if choice.mig else choice.gpu, plan.features)
         for name in _names(choice, plan.options.naming):
             devices.append(Device(name=name, edits=edits, annotations=annotations))
     return tuple(devices)
@@ -157,11 +167,9 @@ def _names(choice: Selected, naming: tuple[str, ...]) -> tuple[str, ...]:
     gpu, mig = choice.gpu, choice.mig
     if gpu is None:
         return ("none",)
-    number, kind = (f"{gpu.index}:{mig.index}", "mig") if mig else (str(gpu.index), "gpu")
-    names = {"index": number, "type-index": kind + number, "uuid": mig.uuid if mig else gpu.uuid}
-    if unknown := [strategy for strategy in naming if strategy not in names]:
-        raise ConfigError(f"invalid device name strategy: {unknown[0]}", hint=f"one of {', '.join(NAMING)}")
-    return tuple(names[strategy] for strategy in naming)
+    if mig is None:
+        return device_names(str(gpu.index), "gpu", gpu.uuid, naming)
+    return device_names(f"{gpu.index}:{mig.index}", "mig", mig.uuid, naming)
 
 
 def _edits_of(plan: Plan, choice: Selected) -> Edits:
@@ -176,6 +184,9 @@ def _mig_edits(plan: Plan, gpu: Gpu, mig: MigDevice) -> Edits:
     """A MIG device: its GPU's node and the two capabilities that open its part of it."""
     if mig.profile_error:
         raise HostError(f"error getting MIG Profile attributes: {mig.profile_error}", source=mig.uuid)
+    if mig.listed.known:
+        edits = node_edits((*mig.listed.nodes, *(mig.listed.graphics if mig.gfx else ())), features=plan.features)
+        return edits._replace(hooks=plan.hooks.symlinks(mig.listed.links if mig.gfx else ()))
     if not plan.host.mig_capabilities:
         raise HostError(
             "error getting MIG capability device paths: <nil>", hint="no /proc/driver/nvidia-caps/mig-minors"
@@ -216,8 +227,39 @@ def _management_common(plan: Plan, _ids: tuple[str, ...]) -> Edits:
     if "disable-device-node-modification" not in hooks.enabled:
         hooks = hooks._replace(disabled=(*hooks.disabled, "disable-device-node-modification"))
     options = plan.options
-    return driver_edits(
-        plan.host.driver, hooks, features=plan.features, ldconfig=options.ldconfig_path, profile_hook=False
+    try:
+        return driver_edits(
+            plan.host.driver, hooks, features=plan.features, ldconfig=options.ldconfig_path, profile_hook=False
+        )
+    except HostError as e:
+        raise HostError(f"failed to create driver library discoverer: {e.message}", hint=e.hint) from None
+
+
+def _wsl_devices(plan: Plan, _ids: tuple[str, ...]) -> tuple[Device, ...]:
+    from toolkit.plan.wsl import wsl_devices
+
+    return wsl_devices(plan.host, plan.notes, features=plan.features)
+
+
+def _wsl_common(plan: Plan, _ids: tuple[str, ...]) -> Edits:
+    from toolkit.plan.wsl import wsl_common
+
+    return wsl_common(plan.host, plan.hooks, plan.notes, ldconfig=plan.options.ldconfig_path)
+
+
+def _csv_devices(plan: Plan, ids: tuple[str, ...]) -> tuple[Device, ...]:
+    from toolkit.plan.csv_mode import csv_devices
+
+    naming = plan.options.naming
+    return csv_devices(plan.host, ids or ("all",), plan.hooks, plan.notes, naming=naming, features=plan.features)
+
+
+def _csv_common(plan: Plan, _ids: tuple[str, ...]) -> Edits:
+    from toolkit.plan.csv_mode import csv_common
+
+    options = plan.options
+    return csv_common(
+        plan.host, plan.hooks, plan.notes, compat_folder=options.compat_folder, ldconfig=options.ldconfig_path
     )
 
 

@@ -50,7 +50,15 @@ class Hooks(NamedTuple):
         args = (arg for folder in folders for arg in ("--folder", folder))
         return self.hook("update-ldcache", *args, fixed=fixed) if folders else ()
 
-    def cuda_compat(self, host_version: str) -> tuple[Hook, ...]:
-        """The hook that prefers the image's CUDA compatibility libraries where they are newer than the driver's."""
-        args = (f"--host-driver-version={host_version}",) if host_version and "*" not in host_version else ()
-        return self.hook("enable-cuda-compat", *args)
+    def cuda_compat(self, host_version: str = "", *, cuda_version: str = "", folder: str = "") -> tuple[Hook, ...]:
+        """The hook that prefers the image's CUDA compatibility libraries where they are newer than the driver's.
+
+        The host is known by the version of its driver or of its CUDA; `folder` is where the image has them if not in
+        the usual place.
+        """
+        given = {
+            "host-driver-version": "" if "*" in host_version else host_version,
+            "host-cuda-version": cuda_version,
+            "cuda-compat-container-root": folder,
+        }
+        return self.hook("enable-cuda-compat", *(f"--{name}={value}" for name, value in given.items() if value))

@@ -44,7 +44,7 @@ def root(tmp_path: Path) -> Iterator[str]:
     build.remove(str(tmp_path / "host"))
 
 
-META_FILES = ("machine.json", "capabilities.json", "kernel.log")
+META_FILES = ("machine.json", "capabilities.json", "parts.json", "kernel.log")
 
 
 def tree(root: str) -> set[str]:

@@ -1,11 +1,13 @@
 """ld.so.cache: what ldconfig would index, and the file that it would write.  The host tests ask the real ldconfig."""
 
 import struct
+from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvsim.ldcache import FLAGS, Entry, Object, cache, index, resolve
+from nvsim.ldcache import FLAGS, Entry, Object, cache, index, read, resolve
 from toolkit.gather import ldcache as reader
 
 LIB = "/usr/lib/x86_64-linux-gnu"
@@ -113,3 +115,16 @@ def test_the_old_format_comes_first_and_has_an_even_number_of_entries() -> None:
     flags, key, path = struct.unpack_from("<iII", data, 16)
     names = data[16 + 4 * 12:]
     assert (flags, names[key:key + 8], names[path:path + 13]) == (0x0303, b"libc.so\0", b"/lib/libc.so\0")
+
+
+@given(ENTRIES, st.booleans())
+def test_what_is_written_is_read_again(wanted: list[Entry], compat: bool) -> None:
+    def plain(found: Iterable[Entry]) -> list[tuple[str, str, int]]:
+        return sorted({(entry.key, entry.path, entry.flags) for entry in found})
+
+    assert plain(read(cache(wanted, generator="ldconfig (GNU libc)", compat=compat))) == plain(wanted)
+
+
+def test_other_bytes_are_no_cache() -> None:
+    with pytest.raises(ValueError):
+        read(b"x" * 100)

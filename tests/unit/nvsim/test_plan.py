@@ -114,7 +114,7 @@ def test_libraries_without_kernel_modules() -> None:
     board = found[f"{LIB}/libnvidia-ml.so.550.54.15"]
     assert isinstance(board, BoardLibrary)
     assert not board.board.driver_loaded
-    assert not [path for path in found if path.startswith(("/dev/nvidia", "/proc/driver", "/sys/module/nvidia"))]
+    assert not [path for path in found if path.startswith(("/dev/nvidia", "/proc/driver/", "/sys/module/nvidia"))]
     assert "nvidia" not in text_of(found, "/proc/devices") + text_of(found, "/proc/modules")
     bus = "/sys/bus/pci/devices/0000:00:1e.0"
     assert bus in found

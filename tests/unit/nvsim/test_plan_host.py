@@ -46,7 +46,7 @@ def test_imex_channels_are_nodes_that_only_root_may_read() -> None:
 
 
 def test_a_driver_before_550_has_no_imex_channels() -> None:
-    made = host(profile.of({"profile": "gb200x4", "driver": "535.261.03"}, "host"))
+    made = host(profile.of({"profile": "gb200x4", "arch": "x86_64", "driver": "535.261.03"}, "host"))
     assert [node.path for node in plan_dev.nodes(made) if "imex" in node.path] == []
 
 

@@ -33,6 +33,16 @@ def test_a_failure_at_level_spec_is_run_again() -> None:
     assert FAILED.replaced(engine="spec", level="spec").again == "nvsim run family/case --engine spec"
 
 
+def test_a_failure_is_annotated_in_the_words_of_github() -> None:
+    failed = FAILED.replaced(differences=(("gpus", "100% of\nthem"),), line="")
+    shipped = model.select(("selection/toolkit-1555-none@cdi",))[0]
+    own, theirs = report.annotations([PASSED, failed, NOT_RUN, failed.replaced(case=shipped)])
+    head, _, message = own.removeprefix("::error ").partition("::")
+    assert "title=family/case on runc" in head
+    assert message.startswith("step 1: %0A  gpus: 100%25 of%0A") and "\n" not in own
+    assert theirs.startswith("::error file=scenarios/cases/selection/toolkit-1555-none.yaml,title=")
+
+
 def test_progress_and_table_hold_every_case_without_colours_when_nobody_looks() -> None:
     out = io.StringIO()
     view = report.Report(2, Console(file=out, force_terminal=False, highlight=False))
@@ -83,7 +93,7 @@ def test_a_plan_names_the_reason_why_a_case_does_not_run() -> None:
         ("", False), ("only runc: of crun", True), ("not installed", False)]
 
 
-@pytest.mark.parametrize("words", [["--shard", "3/2"], ["--shard", "0/2"], ["-j", "0"], ["--level", "engine"]])
+@pytest.mark.parametrize("words", [["--shard", "3/2"], ["--shard", "0/2"], ["-j", "0"], ["--level", "kernel"]])
 def test_what_makes_no_sense_on_the_command_line_is_refused(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         runner.main(words)

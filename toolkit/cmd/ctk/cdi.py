@@ -1,6 +1,7 @@
 """nvidia-ctk cdi: the group, and `cdi list`.  Source: toolkit v1.20, cmd/nvidia-ctk/cdi."""
 
 from toolkit.cmd.ctk.cdi_generate import GENERATE
+from toolkit.cmd.ctk.cdi_transform import TRANSFORM
 from toolkit.cmd.ctk.frame import Command, Flag, Values
 from toolkit.cmd.ctk.logs import log_of
 from toolkit.errors import ConfigError
@@ -41,4 +42,8 @@ LIST = Command(
     ),
     run=list_devices,
 )
-COMMAND = Command(name="cdi", usage="Provide tools for interacting with CDI specifications", commands=(GENERATE, LIST))
+COMMAND = Command(
+    name="cdi",
+    usage="Provide tools for interacting with CDI specifications",
+    commands=(GENERATE, LIST, TRANSFORM),
+)

@@ -1,11 +1,11 @@
 """nvidia-ctk cdi generate: the CDI specification of this machine.  Source: toolkit v1.20, cmd/nvidia-ctk/cdi."""
 
 import os
-import sys
 from collections.abc import Mapping
 from posixpath import splitext
 from typing import NamedTuple
 
+from toolkit.cmd.ctk.cdi_write import write_spec
 from toolkit.cmd.ctk.frame import Command, Flag, Values
 from toolkit.cmd.ctk.logs import log_of
 from toolkit.errors import ConfigError, SpecError, ToolkitError
@@ -36,8 +36,9 @@ class Settings(NamedTuple):
 
 def generate(values: Values) -> int:
     """Reads the machine, plans its specification, and writes it; on failure nothing is written."""
-    from toolkit.gather.host import read_host
-    from toolkit.plan.generate import COHERENT, Options, plan_spec
+    from toolkit.gather.host import NO_SANDBOXUTILS, CsvSources, read_host
+    from toolkit.plan.device_names import COHERENT
+    from toolkit.plan.generate import Options, plan_spec, with_features
     from toolkit.plan.transform import split_by_coherence, with_merged_device
 
     log = log_of(values)
@@ -48,6 +49,8 @@ def generate(values: Values) -> int:
         want=(settings.mode,),
         library_search_paths=values.items("library-search-path"),
         config_search_paths=values.items("config-search-path"),
+        csv=CsvSources(files=values.items("csv.file"), ignore=values.items("csv.ignore-pattern")),
+        sandboxutils=not set(NO_SANDBOXUTILS) & set(values.items("feature-flag")),
     )
     _warn(log, host.notes)
     options = Options(
@@ -56,6 +59,7 @@ def generate(values: Values) -> int:
         disabled_hooks=values.items("disable-hook"),
         enabled_hooks=values.items("enable-hook"),
         ldconfig_path=values.text("ldconfig-path"),
+        compat_folder=values.text("csv.compat-container-root"),
     )
     try:
         spec, notes = plan_spec(
@@ -71,7 +75,8 @@ def generate(values: Values) -> int:
         raise type(e)(f"failed to generate CDI spec: {e.message}", source=e.source, hint=e.hint) from None
     _warn(log, notes)
     for infix, part in split_by_coherence(spec, COHERENT):
-        _write(with_merged_device(part, "all" if settings.all_device else ""), infix, settings, log)
+        part = with_merged_device(part, "all" if settings.all_device else "")
+        _write(with_features(part, options.feature_flags), infix, settings, log)
     return 0
 
 
@@ -81,45 +86,22 @@ def _warn(log: Log, notes: tuple[str, ...]) -> None:
 
 
 def _write(spec: Spec, infix: str, settings: Settings, log: Log) -> None:
-    """One specification to stdout or to its file, which is replaced as a whole."""
-    from toolkit.apply.replace import replace_file
-    from toolkit.plan.cdi_format import spec_to_dict
-    from toolkit.plan.cdi_text import to_json, to_yaml
-    from toolkit.plan.cdi_validate import validate
+    """One specification, with the lowest version that will do; an infix goes before the ending of the file's name."""
     from toolkit.plan.transform import minimum_version
 
     spec = spec._replace(version=minimum_version(spec))
     log.info(f"Generated CDI spec with version {spec.version}")
-    stem = "failed to write spec" if settings.output else "failed to write CDI spec to STDOUT: failed to write spec"
-    path, format_ = _output(settings, infix)
-    try:
-        validate(spec)
-        text = (to_json if format_ == "json" else to_yaml)(spec_to_dict(spec))
-        data = text.encode("utf-8", "surrogateescape")
-        if path:
-            replace_file(path, data, mode=0o644)
-        else:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-    except ToolkitError as e:
-        raise type(e)(f"{stem}: {e.message}", source=e.source, hint=e.hint) from None
-
-
-def _output(settings: Settings, infix: str) -> tuple[str, str]:
-    """The file to write and its format; its name decides the format, and gets an ending if it has no known one."""
     path = settings.output
     if path and infix:
         stem, extension = splitext(path)
         path = f"{stem}.{infix}{extension}"
-    extension = splitext(path)[1]
-    if not path or extension in (".json", ".yaml"):
-        return path, extension[1:] or settings.format
-    return f"{path}.{settings.format}", settings.format
+    write_spec(spec, path, settings.format)
 
 
 def _settings(values: Values, env: Mapping[str, str], log: Log) -> Settings:
     """The flags in upstream's order of checks.  Raises ConfigError with its texts."""
-    from toolkit.plan.generate import MODES, NAMING
+    from toolkit.plan.device_names import NAMING
+    from toolkit.plan.generate import MODES
 
     format_, mode = values.text("format").lower(), values.text("mode").lower()
     if format_ not in FORMATS:

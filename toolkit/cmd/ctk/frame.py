@@ -16,7 +16,10 @@ Value = str | bool | tuple[str, ...]
 
 
 class Flag(NamedTuple):
-    """An option.  The type of `default` is its kind: text, switch or list.  Of `env` the first that is set counts."""
+    """An option.  The type of `default` is its kind: text, switch or list.  Of `env` the first that is set counts.
+
+    `shown` is what help puts in the place of the value.
+    """
 
     name: str
     usage: str
@@ -24,6 +27,7 @@ class Flag(NamedTuple):
     aliases: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     hidden: bool = False
+    shown: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,7 +58,10 @@ class Values(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command, or a group of commands if it has no `run`.  One that is `raw` parses its arguments itself."""
+    """A command, or a group of commands if it has no `run`; one with both runs where no inner command is named.
+
+    One that is `raw` parses its arguments itself, but for a request for help.
+    """
 
     name: str
     usage: str
@@ -62,6 +69,14 @@ class Command(NamedTuple):
     commands: "tuple[Command, ...]" = ()
     run: Callable[[Values], int] | None = None
     raw: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name, *self.aliases)
+
+    def inner(self, name: str) -> "Command | None":
+        return next((command for command in self.commands if name in command.names), None)
 
 
 class Wrong(ToolkitError):
@@ -71,6 +86,8 @@ class Wrong(ToolkitError):
 
 
 HELP = Flag("help", "show help", default=False, aliases=("h",))
+HELP_WORDS = (["--help"], ["-h"], ["help"], ["h"])
+Given = dict[Flag, list[str]]  # the texts of each flag on the command line; an inner flag may have an outer one's name
 
 
 def run(root: Command, args: list[str], env: Mapping[str, str], *, version: str) -> int:
@@ -80,42 +97,42 @@ def run(root: Command, args: list[str], env: Mapping[str, str], *, version: str)
     """
     try:
         path, given, rest = _parsed(root, args)
-        if "help" in given:
-            return _show(path)
-        if "version" in given:
+        if HELP in given:
+            return _show(path, version)
+        if any(flag.name == "version" for flag in given):
             print(f"{root.name} version {version}")
             return 0
         values = _resolved(path, given, rest, env)
     except Wrong as e:
         if e.path:
             print(f"Incorrect Usage: {e.message}\n", file=sys.stderr)
-            _show(e.path)
+            _show(e.path, version, wrong=True)
         raise ToolkitError(e.message, source=e.source, hint=e.hint) from None
     command = path[-1]
+    if rest and rest[0] in ("help", "h") and (command.commands or command.run is None):
+        return _help_on(path, rest[1:], version)
     if command.run is not None:
         return command.run(values)
-    if rest and rest[0] in ("help", "h"):
-        return _help_on(path, rest[1:])
     if rest:
         print(f"No help topic for '{rest[0]}'", file=sys.stderr)
         return 3
-    return _show(path)
+    return _show(path, version)
 
 
-def _help_on(path: tuple[Command, ...], topics: list[str]) -> int:
+def _help_on(path: tuple[Command, ...], topics: list[str], version: str) -> int:
     for topic in topics:
-        inner = next((command for command in path[-1].commands if command.name == topic), None)
+        inner = path[-1].inner(topic)
         if inner is None:
             print(f"No help topic for '{topic}'", file=sys.stderr)
             return 3
         path = (*path, inner)
-    return _show(path)
+    return _show(path, version)
 
 
-def _parsed(root: Command, args: list[str]) -> tuple[tuple[Command, ...], dict[str, list[str]], list[str]]:
+def _parsed(root: Command, args: list[str]) -> tuple[tuple[Command, ...], Given, list[str]]:
     """The commands from the root to the one named, the texts of each flag given, and the remaining arguments."""
     path: tuple[Command, ...] = (root,)
-    given: dict[str, list[str]] = {}
+    given: Given = {}
     rest: list[str] = []
     position = 0
     while position < len(args):
@@ -125,8 +142,8 @@ def _parsed(root: Command, args: list[str]) -> tuple[tuple[Command, ...], dict[s
             rest += args[position:]
             break
         if len(argument) < 2 or argument[0] != "-":
-            inner = next((command for command in path[-1].commands if command.name == argument and not rest), None)
-            if inner and inner.raw:
+            inner = None if rest else path[-1].inner(argument)
+            if inner and inner.raw and args[position : position + 1] not in HELP_WORDS:
                 return (*path, inner), given, args[position:]
             path, rest = ((*path, inner), rest) if inner else (path, [*rest, argument])
             continue
@@ -134,7 +151,7 @@ def _parsed(root: Command, args: list[str]) -> tuple[tuple[Command, ...], dict[s
     return path, given, rest
 
 
-def _take(path: tuple[Command, ...], argument: str, args: list[str], position: int, given: dict[str, list[str]]) -> int:
+def _take(path: tuple[Command, ...], argument: str, args: list[str], position: int, given: Given) -> int:
     """Notes one flag and its value; the position behind them.
 
     A flag of an inner command hides one of the same name further out.
@@ -144,7 +161,7 @@ def _take(path: tuple[Command, ...], argument: str, args: list[str], position: i
     if name not in known and argument[1] != "-" and not has_value:
         letters = [known.get(letter) for letter in name]
         if all(flag is not None and isinstance(flag.default, bool) for flag in letters):
-            given.update({flag.name: ["true"] for flag in letters if flag})
+            given.update({flag: ["true"] for flag in letters if flag})
             return position
     if name not in known:
         raise _wrong(f"flag provided but not defined: -{name}", path)
@@ -157,7 +174,7 @@ def _take(path: tuple[Command, ...], argument: str, args: list[str], position: i
         if position == len(args):
             raise _wrong(f"flag needs an argument: {argument}", path)
         value, position = args[position], position + 1
-    given.setdefault(flag.name, []).append(value)
+    given.setdefault(flag, []).append(value)
     return position
 
 
@@ -167,17 +184,15 @@ def _wrong(message: str, path: tuple[Command, ...]) -> Wrong:
     return error
 
 
-def _resolved(
-    path: tuple[Command, ...], given: dict[str, list[str]], rest: list[str], env: Mapping[str, str]
-) -> Values:
+def _resolved(path: tuple[Command, ...], given: Given, rest: list[str], env: Mapping[str, str]) -> Values:
     """Command line before environment before default."""
     values: dict[str, Value] = {}
     origins = set()
     for flag in {flag.name: flag for command in path for flag in command.flags}.values():
         values[flag.name] = flag.default
         variable = next((name for name in flag.env if name in env), "")
-        if flag.name in given:
-            values[flag.name] = _value(flag, given[flag.name])
+        if flag in given:
+            values[flag.name] = _value(flag, given[flag])
             origins.add(flag.name)
         elif variable and (env[variable] or isinstance(flag.default, str)):
             values[flag.name] = _environment_value(flag, variable, env[variable])
@@ -203,20 +218,24 @@ def _environment_value(flag: Flag, variable: str, text: str) -> Value:
     return _value(flag, [text])
 
 
-def _show(path: tuple[Command, ...]) -> int:
-    """Prints the help of a command."""
+def _show(path: tuple[Command, ...], version: str, *, wrong: bool = False) -> int:
+    """Prints the help of a command.  After `wrong` usage upstream leaves out that a command has options."""
     command, title = path[-1], " ".join(c.name for c in path)
-    inner = " [command [command options]]" if command.commands else " [options]"
-    print(f"NAME:\n   {title} - {command.usage}\n\nUSAGE:\n   {title}{inner}")
+    options = " [command [command options]]" if command.commands else "" if wrong else " [options]"
+    if len(path) == 1:
+        options = f" [global options]{options}\n\nVERSION:\n   {version}"
+    print(f"NAME:\n   {title} - {command.usage}\n\nUSAGE:\n   {title}{options}")
     if command.commands:
-        rows = [(c.name, c.usage) for c in command.commands]
-        print("\nCOMMANDS:\n" + _table([*rows, ("help, h", "Shows a list of commands or help for one command")]))
+        rows = [(", ".join(c.names), c.usage) for c in command.commands]
+        if len(path) == 1:
+            rows.append(("help, h", "Shows a list of commands or help for one command"))
+        print("\nCOMMANDS:\n" + _table(rows))
     if len(path) > 1:
         print("\nOPTIONS:\n" + _flag_table((*command.flags, HELP)))
         outer = tuple(flag for c in path[:-1] for flag in c.flags if flag.name != "version")
         print("\nGLOBAL OPTIONS:\n" + _flag_table(outer))
     else:
-        print("\nGLOBAL OPTIONS:\n" + _flag_table((*command.flags, HELP)))
+        print("\nGLOBAL OPTIONS:\n" + _flag_table((*command.flags[:-1], HELP, *command.flags[-1:])))
     return 0
 
 
@@ -225,16 +244,17 @@ def _flag_table(flags: tuple[Flag, ...]) -> str:
 
 
 def _flag_row(flag: Flag) -> tuple[str, str]:
-    spelled = [f"--{name}" if len(name) > 1 else f"-{name}" for name in flag.names]
-    kind = "" if isinstance(flag.default, bool) else " string"
+    kind = f" {flag.shown}" if flag.shown else "" if isinstance(flag.default, bool) else " string"
+    spelled = ", ".join((f"--{name}" if len(name) > 1 else f"-{name}") + kind for name in flag.names)
     usage = flag.usage
-    if isinstance(flag.default, tuple) and flag.default:
-        usage += " (default: " + ", ".join(f'"{item}"' for item in flag.default) + ")"
+    if isinstance(flag.default, tuple):
+        spelled += f" [ {spelled} ]"
+        usage += " (default: " + ", ".join(f'"{item}"' for item in flag.default) + ")" if flag.default else ""
     elif isinstance(flag.default, str) and flag.default:
         usage += f' (default: "{flag.default}")'
     if flag.env:
         usage += " [" + ", ".join(f"${name}" for name in flag.env) + "]"
-    return ", ".join(name + kind for name in spelled), usage
+    return spelled, usage
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from toolkit.errors import ConfigError, HostError, RequestError
 from toolkit.model.cdi import Device, Spec
-from toolkit.model.host import CharDevice, Driver, File, Gpu, Host, Library, MigDevice
+from toolkit.model.host import CharDevice, Driver, File, Gpu, Host, Library, Listed, MigDevice
 from toolkit.plan.cdi_format import spec_to_dict
 from toolkit.plan.cdi_text import to_yaml
 from toolkit.plan.generate import Options, plan_spec
@@ -49,6 +50,7 @@ def example_host(driver_root: str = "/") -> Host:
                 drm=("card2", "renderD129"),
                 mig_enabled=True,
                 mig_capable=True,
+                max_mig_devices=7,
                 mig_devices=(
                     MigDevice(
                         index=0,
@@ -167,6 +169,7 @@ def test_ids_select_devices(ids: tuple[str, ...], names: list[str]) -> None:
         ("7", "failed to get device handle from index: Invalid Argument"),
         ("7:0", "failed to get parent device handle: Invalid Argument"),
         ("1:5", "failed to get MIG handle by index: Not Found"),
+        ("1:7", "failed to get MIG handle by index: Invalid Argument"),
         ("0:0", "failed to get MIG handle by index: Not Supported"),
         ("GPU-" + UUID.format(9), "failed to get device handle from UUID: Not Found"),
         ("GPU-GB200-0", 'identifier is not a valid UUID or index: "GPU-GB200-0"'),
@@ -244,15 +247,59 @@ def test_nvml_that_does_not_start_is_an_error_with_its_text() -> None:
     )
 
 
-def test_without_driver_files_the_common_edits_fail() -> None:
-    host = example_host()._replace(driver=Driver(version="570.86.15", version_error="libcuda.so.570.86.15: not found"))
+@pytest.mark.parametrize(
+    ("version", "step"),
+    [
+        ("", 'failed to determine driver version (""): '),
+        ("570.86.15", "failed to create discoverer for driver libraries: failed to get libraries for driver version: "
+                      "failed to get driver library locator: failed to get libcuda.so parent directory: "),
+    ],
+)  # fmt: skip
+def test_without_driver_files_the_common_edits_fail(version: str, step: str) -> None:
+    host = example_host()._replace(driver=Driver(version=version, version_error="libcuda.so.570.86.15: not found"))
+    stem = "failed to create edits common for entities: "
     with pytest.raises(HostError) as caught:
         planned(host, "0")
     assert str(caught.value) == (
-        "failed to create edits common for entities: failed to create discoverer for common entities: "
-        'failed to create discoverer for driver files: failed to determine driver version ("570.86.15"): '
-        "libcuda.so.570.86.15: not found"
+        f"{stem}failed to create discoverer for common entities: failed to create discoverer for driver files: "
+        f"{step}libcuda.so.570.86.15: not found"
     )
+    with pytest.raises(HostError) as caught:
+        plan_spec(host, mode="management")
+    assert str(caught.value) == f"{stem}failed to create driver library discoverer: {step}" + (
+        "libcuda.so.570.86.15: not found")
+
+
+def test_the_driver_s_own_list_of_a_gpu_counts_before_dev() -> None:
+    nodes = (device("/dev/nvidia7", 195, 7, dev_root="/elsewhere"),
+             CharDevice(path="/dev/nvidia8", host_path="/dev/nvidia8", major=0, minor=0, mode=0))
+    listed = Listed(known=True, nodes=nodes, graphics=(device("/dev/dri/card9", 226, 9, 0o660, gid=44),),
+                    links=(("../card9", "/dev/dri/by-path/x"),))
+    host = example_host()
+    gpu = host.gpus[0]._replace(listed=listed, minor=-1, minor_error="Not Supported")
+    spec, _ = plan_spec(host._replace(gpus=(gpu,)))
+    edits = spec.devices[0].edits
+    assert [(n.path, n.host_path, n.major) for n in edits.device_nodes] == [
+        ("/dev/nvidia7", "/elsewhere/dev/nvidia7", 195), ("/dev/nvidia8", "", 0), ("/dev/dri/card9", "", 226)]
+    assert [hook.args[1:] for hook in edits.hooks] == [("create-symlinks", "--link", "../card9::/dev/dri/by-path/x")]
+    assert edits.additional_gids == (44,)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"minor": -1, "minor_error": "Not Supported"},
+         "error getting device node path: error getting GPU device minor number: Not Supported"),
+        ({"pci_bus_id": "", "bus_id_error": "Not Supported"}, "error getting PCI info for device: Not Supported"),
+    ],
+)
+def test_a_gpu_without_a_minor_or_a_pci_address_is_an_error(change: dict[str, Any], why: str) -> None:
+    host = example_host()
+    with pytest.raises(HostError) as caught:
+        plan_spec(host._replace(gpus=(host.gpus[0]._replace(**change),)))
+    assert caught.value.message == (
+        "failed to create device CDI specs: failed to get CDI device edits: failed to create device discoverer: "
+        f"failed to create device discoverer: {why}")
 
 
 Breakage = Callable[[MigDevice], MigDevice]
@@ -411,9 +458,7 @@ def test_a_channel_that_is_none_or_absent_is_refused(identifier: str, text: str)
     assert str(caught.value).endswith(text)
 
 
-def test_a_mode_that_is_none_or_not_built_names_what_there_is() -> None:
-    with pytest.raises(ConfigError, match='unknown mode "vfio"'):
+def test_a_mode_that_is_none_names_what_there_is() -> None:
+    with pytest.raises(ConfigError, match='unknown mode "vfio"') as caught:
         plan_spec(Host(), mode="vfio")
-    with pytest.raises(ConfigError) as caught:
-        plan_spec(Host(platform="wsl"), mode="auto")
-    assert "wsl" in caught.value.message and "nvml" in caught.value.hint
+    assert "csv" in caught.value.hint and "wsl" in caught.value.hint
