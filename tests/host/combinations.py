@@ -7,15 +7,20 @@ container sees beyond a container without the toolkit.  For the tests beside thi
 
 import contextlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pynvml
 import yaml
 
 from nvsim import profile
+from nvsim.errors import NvsimError
 from nvsim.machine import Machine
 from scenarios import hosts, model, request, toml
 from scenarios.checks import Expect
@@ -85,16 +90,85 @@ class Place:
 
 
 @contextlib.contextmanager
-def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime: str = "runc") -> Iterator[Place]:
-    """A machine from a profile."""
+def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime: str = "runc", cgroup: str = "host",
+                ) -> Iterator[Place]:
+    """A machine from a profile, with a low-level runtime and a version of control groups."""
     case = case_of(profile.load(host) if isinstance(host, str) else host)
     built = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit)
-    with Machine(built.root, cgroup=cgroup_view(runtime, "host")) as machine, tools.registered(machine.pid):
+    with Machine(built.root, cgroup=cgroup_view(runtime, cgroup)) as machine, tools.registered(machine.pid):
         session = OciSession(runtime, case, folder, tools, built, machine)
         try:
             yield Place(session)
         finally:
             session.clear()
+
+
+class ThisMachine(Machine):
+    """The machine that we are on, with a real driver: commands run in a mount namespace of their own, in which /etc,
+    /usr/bin and /srv take writes that nobody else sees and that vanish with it."""
+
+    def __init__(self, folder: str, toolkit: str) -> None:
+        super().__init__("/")
+        self._folder, self._toolkit = folder, toolkit
+
+    def __enter__(self) -> "ThisMachine":
+        self._process = subprocess.Popen(
+            ["unshare", "-m", "--propagation", "private", "sh", "-ec", _OVERLAYS, self._folder, self._toolkit],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        if self._process.stdout.readline() != "ready\n":
+            self.close()
+            raise NvsimError("cannot lay folders for writing over /etc, /usr/bin and /srv", source=self._folder)
+        self.pid = self._process.pid
+        return self
+
+
+_OVERLAYS = """
+mount -t tmpfs none $0
+for path in etc usr/bin srv; do
+    mkdir -p $0/upper/$path $0/work/$path
+    mount -t overlay -o lowerdir=/$path,upperdir=$0/upper/$path,workdir=$0/work/$path none /$path
+done
+ln -sf $1/nvidia* /usr/bin/
+mkdir -p /etc/nvidia-container-runtime
+echo ready
+read line || true
+"""
+
+
+def recorded(source: str) -> profile.Profile:
+    """The profile of the machine that we are on.  Raises NvsimError where it has no GPU that NVML knows."""
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError as e:
+        raise NvsimError(f"NVML says: {e}", source=source, hint="a real target needs a working NVIDIA driver") from e
+    if not count:
+        raise NvsimError("NVML knows no GPU", source=source, hint="a real target needs one")
+    done = subprocess.run([sys.executable, "-m", "nvsim", "record"], capture_output=True, text=True, check=True)
+    return profile.parse(done.stdout, source)
+
+
+@contextlib.contextmanager
+def on_this_machine(twin: str, folder: str, tools: Tools) -> Iterator[Place]:
+    """The real machine.  `twin` is the folder of the host that was built from its recording."""
+    uuids = [pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index))
+             for index in range(pynvml.nvmlDeviceGetCount())]
+    host = hosts.Host(root=twin, gpus=tuple(uuids), minors={})
+    os.mkdir(f"{folder}/writes")
+    with ThisMachine(f"{folder}/writes", tools.toolkit) as machine, tools.registered(machine.pid):
+        session = OciSession("runc", case_of(profile.Profile(name="real")), folder, tools, host, machine)
+        try:
+            yield Place(session)
+        finally:
+            session.clear()
+
+
+def without_files(text: str) -> list[str]:
+    """The lines of a row's text that do not depend on which files a driver package has, nor on how the kernel's own
+    directory comes into a container: on an emulated host it is a mount."""
+    other = re.compile(r"\.so\.|/firmware/|/usr/(bin|share)/|/etc/[^n]|^/proc/driver/nvidia ")
+    return [line for line in text.splitlines() if not other.search(line)]
 
 
 def case_of(host: profile.Profile) -> model.Case:
@@ -178,8 +252,3 @@ def _item(value: Any) -> str:
     words += [",".join(rest.pop("options"))] if "options" in rest else []
     words += [json.dumps(item) if " " in item else item for item in rest.pop("args", [])[1:]]
     return " ".join([*words, *(f"{key}={json.dumps(rest[key])}" for key in sorted(rest))])
-
-
-def real_rows(host: str) -> tuple[Row, ...]:
-    """What any machine with a GPU can show: those rows, on it."""
-    return tuple(replace(row, host=host) for row in rows() if row.anywhere)

@@ -83,10 +83,15 @@ def _fork(namespaces: int) -> int:
 
 
 def _return_to(pid_namespace: int, child: int) -> None:
-    """Later children go where this process is again.  A child whose parent cannot do that must not work on alone."""
+    """Later children go where this process is again.
+
+    An ordinary user who is root in a user namespace may not go back to the PID namespace of somebody else (EPERM);
+    there this process has no later children.  On any other failure the child ends, for nobody could watch it."""
     try:
         linux.setns(pid_namespace, linux.NEWPID)
-    except OSError:
+    except OSError as e:
+        if e.errno == errno.EPERM:
+            return
         if child > 0:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
