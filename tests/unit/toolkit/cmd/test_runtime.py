@@ -392,3 +392,13 @@ def test_csv_mode_without_devices_changes_nothing_and_says_so_for_both_its_parts
     after, notes = edited(spec, in_mode("csv"), root=str(tmp_path))
     assert after["process"] == spec["process"]
     assert notes[2:] == ("No modification required; no devices requested",) * 2
+
+
+def test_graphics_of_a_driver_without_a_version_are_an_error(tmp_path):
+    with pytest.raises(ToolkitError) as e:
+        edited(spec_of("NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=graphics"), in_mode("legacy"),
+               root=str(tmp_path))
+    assert e.value.message.startswith(
+        "could not apply required modification to OCI specification: error modifying OCI spec: failed to create mounts "
+        "discoverer: failed to construct discoverer for graphics libraries: failed to get driver version: failed to "
+        'locate "libcuda.so."')
