@@ -21,6 +21,8 @@ def edited(text: str, changes: tuple[Change, ...]) -> str:
     wanted = changed(before, changes)
     if not wanted:
         return ""
+    if wanted == before:
+        return text
     if text == to_toml(before, indent=INDENT):
         return to_toml(wanted, indent=INDENT)
     result = _by_tomlkit(text, changes)
