@@ -68,3 +68,9 @@ def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
     write_files({f"{tmp_path}/fifo": b"x"})
     assert os.read(reader, 9) == b"x" and stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
     os.close(reader)
+
+
+def test_a_file_left_by_a_killed_process_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / f".new.{os.getpid()}").write_text("half")
+    write_files({f"{tmp_path}/new": b"x"})
+    assert tree(tmp_path) == {"new": "x"}
