@@ -405,7 +405,7 @@ def test_graphics_of_a_driver_without_a_version_are_an_error(tmp_path):
 
 
 def test_the_low_level_runtime_gets_the_environment_as_it_was_given(place):
-    (place.folder / "low-level").write_text(f"#!/bin/sh\ntr '\\\\0' '\\\\n' < /proc/self/environ > {place.folder}/env\n")
+    (place.folder / "low-level").write_text(f"#!/bin/sh\nenv > {place.folder}/env\n")
     place.run("start", "x", A="1")
     names = {line.partition("=")[0] for line in (place.folder / "env").read_text().splitlines()}
     assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"A", "PATH", "NVIDIA_CTK_CONFIG_FILE_PATH"}
