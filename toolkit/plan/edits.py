@@ -101,4 +101,5 @@ def _options(config: Config) -> Options:
         feature_flags=flags,
         disabled_hooks=modes.jit_cdi.nvcdi_disable_hooks,
         compat_folder=modes.csv.compat_container_root,
+        name_steps=False,
     )
