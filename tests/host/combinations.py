@@ -19,7 +19,8 @@ from nvsim import profile
 from nvsim.machine import Machine
 from scenarios import hosts, model, request, toml
 from scenarios.checks import Expect
-from scenarios.engines.oci import OciSession, cgroup_view
+from scenarios.engines.oci import OciSession
+from scenarios.engines.on_machine import cgroup_view
 from scenarios.engines.session import Tools
 from scenarios.outcome import Outcome
 
