@@ -24,7 +24,8 @@ from nvsim.errors import NvsimError
 from nvsim.machine import Machine
 from scenarios import hosts, model, request, toml
 from scenarios.checks import Expect
-from scenarios.engines.oci import OciSession, cgroup_view
+from scenarios.engines.oci import OciSession
+from scenarios.engines.on_machine import OnMachine, cgroup_view
 from scenarios.engines.session import Tools
 from scenarios.outcome import Outcome
 
@@ -85,7 +86,7 @@ class Place:
         return self._session.do(step, Expect())
 
     def _host(self, *words: str) -> None:
-        done = self._session.on_host(" ".join(words))
+        done = self._session.do(model.Step(kind="host", line=" ".join(words)), Expect())
         assert done.exit == 0, done.stderr
 
 
@@ -96,7 +97,7 @@ def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime:
     case = case_of(profile.load(host) if isinstance(host, str) else host)
     built = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit)
     with Machine(built.root, cgroup=cgroup_view(runtime, cgroup)) as machine, tools.registered(machine.pid):
-        session = OciSession(runtime, case, folder, tools, built, machine)
+        session = OciSession(runtime, OnMachine(case, "container", folder, built, machine), tools)
         try:
             yield Place(session)
         finally:
