@@ -1,14 +1,15 @@
 """The words of `expect:`.  Each is one parser and one check; a level that cannot see a word says so.
 
-A step without `exit` expects 0.  `but:` holds words that take another value in one mode, level or engine.
+A step without `exit` expects 0.  `but:` holds words that take another value in one mode, level or engine, or in some
+versions of an engine or of the toolkit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from nvsim.errors import NvsimError
-from scenarios import words
+from scenarios import versions, words
 from scenarios.fields import Fields, describe, mapping_of, nearest
 from scenarios.outcome import NOT_STARTED, Outcome
 
@@ -37,21 +38,29 @@ WORDS: dict[str, Word] = {
     "host": Word(words.parse_host, words.host_differs),
     "log": Word(words.parse_text, words.log_differs),
 }
-PLACES = ("legacy", "cdi", "jit-cdi", "csv", "auto", "spec", "container", "runc", "crun")
+ENGINES = ("spec", "runc", "crun", "podman", "podman-rootless", "docker", "containerd", "cri")
+PLACES = ("legacy", "cdi", "jit-cdi", "csv", "auto", "container", "engine", *ENGINES)
+VERSIONED = ("toolkit", *ENGINES[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expect:
-    """The words of one step, parsed; `but` maps a mode, level or engine to the words that differ there."""
+    """The words of one step, parsed; `but` maps a mode, level, engine or condition on a version to the words that
+    differ there."""
 
     words: dict[str, Any] = field(default_factory=dict)
     but: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def at(self, *places: str) -> "Expect":
-        """The words that hold at a mode, level and engine; later places win."""
+    def at(self, *places: str, known: Mapping[str, str] | None = None) -> "Expect":
+        """The words that hold at a mode, level and engine, later places win; then those of the versions in `known` (of
+        engine and "toolkit"), as the case has them one after the other."""
         found = dict(self.words)
         for place in places:
             found |= self.but.get(place, {})
+        for place, other in self.but.items():
+            condition = versions.condition(place)
+            if condition and condition.holds((known or {}).get(condition.name, "")):
+                found |= other
         return replace(self, words=found, but={})
 
 
@@ -74,8 +83,10 @@ def parse(value: object, source: str) -> Expect:
     if "but" in fields:
         for place, inner in mapping_of(fields.any("but"), fields.at("but")).items():
             at = f"{fields.at('but')}.{place}"
-            if place not in PLACES:
-                raise NvsimError(f"unknown key {describe(place)}", source=fields.at("but"), hint=nearest(place, PLACES))
+            condition = versions.condition(place)
+            if place not in PLACES and (not condition or condition.name not in VERSIONED):
+                raise NvsimError(f"unknown key {describe(place)}", source=fields.at("but"),
+                                 hint=f"{nearest(place, PLACES)} or a version: 'docker >=25', 'toolkit <1.18.1'")
             own = Fields(inner, at, WORDS)
             but[place] = {name: word.parse(own.any(name), own.at(name)) for name, word in WORDS.items() if name in own}
     return Expect(words=found, but=but)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from nvsim import elf
 from nvsim.errors import NvsimError
-from scenarios import model
+from scenarios import archive, model
 from scenarios.fields import Fields, describe, load, nearest
 from scenarios.request import image_name
 
@@ -110,6 +110,7 @@ class Store:
 
     def __init__(self, folder: str) -> None:
         self._folder, self._lock = folder, threading.Lock()
+        self._archives: dict[str, archive.Archive] = {}
         os.makedirs(folder, exist_ok=True)
 
     def get(self, image: model.Image | None, name: str, source: str) -> Composed:
@@ -121,6 +122,17 @@ class Store:
             if not os.path.isdir(path):
                 self._compose(base, layers, path)
         return replace(described(image, name, source), path=path)
+
+    def archive(self, image: Composed, path_in_env: str) -> archive.Archive:
+        """A composed image as a file that engines load; each made once.  `path_in_env` is its PATH, unless it has one:
+        engines differ in what they take when an image says nothing."""
+        name = os.path.basename(image.path)
+        env = (("PATH", path_in_env), *image.env) if "PATH" not in dict(image.env) else image.env
+        with self._lock:
+            if name not in self._archives:
+                self._archives[name] = archive.write(image.path, f"{image.path}.tar", f"localhost/nvsim/{name}:latest",
+                                                     env=env, command=image.command)
+            return self._archives[name]
 
     def _compose(self, base: Base, layers: tuple[model.Image, ...], path: str) -> None:
         plain = f"{self._folder}/{base.name}"

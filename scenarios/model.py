@@ -12,14 +12,14 @@ from nvsim.ctl import verbs
 from nvsim.ctl.verbs import Action
 from nvsim.errors import NvsimError
 from nvsim.profile import Profile
-from scenarios import checks, request, toml
+from scenarios import checks, request, request_forms, toml
 from scenarios.fields import Fields, describe, load, mapping_of, nearest, path_of, text_of, texts_of
 
 CASES = Path(__file__).resolve().parent / "cases"
 MODES = ("legacy", "cdi", "jit-cdi", "csv", "auto")
-LEVELS = ("spec", "container")
-ENGINES = ("spec", "runc", "crun")
-STEPS = ("run", "exec", "host", "ctl")
+LEVELS = ("spec", "container", "engine")
+ENGINES = checks.ENGINES
+STEPS = ("run", "compose", "pod", "exec", "host", "ctl")
 CGROUPS = ("host", "v1", "v2")
 
 KEYS = ("about", "report", "affected", "fixed", "host", "config", "mode", "modes", "image", "before", "engines",
@@ -195,6 +195,10 @@ def _step(value: object, source: str) -> Step:
     if kind == "ctl":
         change = _change(fields.any("ctl"), fields.at("ctl"))
         return Step(kind="ctl", line=f"ctl {describe(fields.any('ctl'))}", change=change, expect=expect)
+    if kind in ("compose", "pod"):
+        name, run = request_forms.parse_compose(fields.any(kind), fields.at(kind)) if kind == "compose" else \
+            ("", request_forms.parse_pod(fields.any(kind), fields.at(kind)))
+        return Step(kind="run", line=f"{kind} {name or run.image}", run=run, expect=expect)
     line, at = fields.text(kind), fields.at(kind)
     if kind == "run":
         return Step(kind="run", line=line, run=request.parse_run(line, at), expect=expect)

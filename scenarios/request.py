@@ -1,4 +1,6 @@
-"""The command that the reporter typed, as a request: `docker run …` and `docker exec …` lines.
+"""The command that the reporter typed, as a request: `docker run …` and `docker exec …` lines, and their like.
+
+What is not docker's in form is read by request_forms.py, into the same values.
 
 Facts: docker run and podman run reference pages.  Flags that change nothing a case can see (--rm, -t, -i, --pull,
 --network none or host) are read and dropped; a flag that is not known is an error, never ignored.
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from nvsim.errors import NvsimError
 from scenarios.fields import describe, nearest
 
-ENGINES = ("docker", "podman", "nerdctl")
+ENGINES = ("docker", "podman", "nerdctl", "ctr")
 RUNTIMES = {"nvidia": "nvidia-container-runtime", "nvidia-cdi": "nvidia-container-runtime.cdi",
             "nvidia-legacy": "nvidia-container-runtime.legacy"}
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
@@ -43,10 +45,11 @@ class Run:
 
     `runtime` is the runtime's program, "" for the engine's own.  `gpus` is what --gpus asks for, in the words of
     NVIDIA_VISIBLE_DEVICES ("all", "0,2"), "" without the flag; `gpu_capabilities` are those named in it.  `cdi` are the
-    CDI names of --device.  `image` is without registry, path and tag.
+    CDI names of --device.  `image` is without registry, path and tag.  `engine` is the program that was typed.
     """
 
     image: str
+    engine: str = "docker"
     command: tuple[str, ...] = ()
     runtime: str = ""
     gpus: str = ""
@@ -75,8 +78,17 @@ class Exec:
 
 
 def parse_run(line: str, source: str) -> Run:
-    """A `docker run` line.  Raises NvsimError for what is not one, naming the flag."""
-    given, rest = _flags(_words(line, "run", source), source)
+    """A `docker run`, `podman run`, `nerdctl run` or `ctr run` line.  Raises NvsimError for what is not one, naming the
+    flag."""
+    from scenarios import request_forms
+
+    engine, words = _words(line, "run", source)
+    return request_forms.parse_ctr_run(words, source) if engine == "ctr" else parse_docker(engine, words, source)
+
+
+def parse_docker(engine: str, words: list[str], source: str) -> Run:
+    """The words after `docker run`."""
+    given, rest = read_flags(words, source, SWITCHES, VALUES)
     if not rest:
         raise NvsimError("no image on the line", source=source, hint="docker run [FLAGS] IMAGE [COMMAND]")
     gpus, capabilities = _gpus(given["gpus"][-1], f"{source}: --gpus") if "gpus" in given else ("", ())
@@ -90,8 +102,8 @@ def parse_run(line: str, source: str) -> Run:
     if not _USER.fullmatch(_last(given, "user")):
         raise NvsimError("expected UID[:GID]", source=f"{source}: --user", hint="names need the image's /etc/passwd")
     return Run(
-        image=image_name(rest[0]), command=tuple(rest[1:]), gpus=gpus, gpu_capabilities=capabilities,
-        runtime=_runtime(given["runtime"][-1], source) if "runtime" in given else "",
+        engine=engine, image=image_name(rest[0]), command=tuple(rest[1:]), gpus=gpus, gpu_capabilities=capabilities,
+        runtime=runtime_of(given["runtime"][-1], source) if "runtime" in given else "",
         cdi=tuple(devices),
         env=_pairs(given.get("env", []), f"{source}: -e"), binds=tuple(binds),
         annotations=_pairs(given.get("annotation", []), f"{source}: --annotation"),
@@ -102,8 +114,13 @@ def parse_run(line: str, source: str) -> Run:
 
 
 def parse_exec(line: str, source: str) -> Exec:
-    """A `docker exec` line.  Raises NvsimError for what is not one."""
-    given, rest = _flags(_words(line, "exec", source), source)
+    """A `docker exec` or `ctr task exec` line.  Raises NvsimError for what is not one."""
+    from scenarios import request_forms
+
+    words = split(line, source)
+    if words[:1] == ["ctr"] and words[1:3] in (["task", "exec"], ["tasks", "exec"], ["t", "exec"]):
+        return request_forms.parse_ctr_exec(words[3:], source)
+    given, rest = read_flags(_words(line, "exec", source)[1], source, SWITCHES, VALUES)
     odd = sorted(set(given) - {"env"})
     if odd or len(rest) < 2:
         raise NvsimError(f"not known to docker exec: {odd[0]}" if odd else "no container and command on the line",
@@ -111,18 +128,24 @@ def parse_exec(line: str, source: str) -> Exec:
     return Exec(name=rest[0], command=tuple(rest[1:]), env=_pairs(given.get("env", []), f"{source}: -e"))
 
 
-def _words(line: str, verb: str, source: str) -> list[str]:
+def split(line: str, source: str) -> list[str]:
+    """A line's words.  Raises NvsimError for quotes that do not end."""
     try:
-        words = shlex.split(line)
+        return shlex.split(line)
     except ValueError as e:
         raise NvsimError(f"cannot split the line: {e}", source=source, hint="quote as for a shell") from e
+
+
+def _words(line: str, verb: str, source: str) -> tuple[str, list[str]]:
+    words = split(line, source)
     if "\0" in line or len(words) < 2 or words[0] not in ENGINES or words[1] != verb:
         raise NvsimError(f"expected `docker {verb} …`, got {describe(line)}", source=source,
                          hint=f"known engines: {', '.join(ENGINES)}")
-    return words[2:]
+    return words[0], words[2:]
 
 
-def _flags(words: list[str], source: str) -> tuple[dict[str, list[str]], list[str]]:
+def read_flags(words: list[str], source: str, switches: dict[str, str], values: dict[str, str],
+               ) -> tuple[dict[str, list[str]], list[str]]:
     """The flags by the name of what they set, and the words from the image on."""
     given: dict[str, list[str]] = {}
     rest = list(words)
@@ -130,17 +153,17 @@ def _flags(words: list[str], source: str) -> tuple[dict[str, list[str]], list[st
         flag, joined, value = rest.pop(0).partition("=")
         if flag == "--":
             break
-        if flag in SWITCHES:
+        if flag in switches:
             if value not in ("", "true", "false"):
                 raise NvsimError(f"expected true or false, got {describe(value)}", source=f"{source}: {flag}")
             if value != "false":
-                given.setdefault(SWITCHES[flag], []).append("")
-        elif flag in VALUES:
+                given.setdefault(switches[flag], []).append("")
+        elif flag in values:
             if not joined and not rest:
                 raise NvsimError("a value is missing", source=f"{source}: {flag}")
-            given.setdefault(VALUES[flag], []).append(value if joined else rest.pop(0))
+            given.setdefault(values[flag], []).append(value if joined else rest.pop(0))
         else:
-            raise NvsimError(f"unknown flag {describe(flag)}", source=source, hint=nearest(flag, (*SWITCHES, *VALUES)))
+            raise NvsimError(f"unknown flag {describe(flag)}", source=source, hint=nearest(flag, (*switches, *values)))
     given.pop("", None)
     return given, rest
 
@@ -149,7 +172,8 @@ def _last(given: dict[str, list[str]], name: str) -> str:
     return given[name][-1] if name in given else ""
 
 
-def _runtime(name: str, source: str) -> str:
+def runtime_of(name: str, source: str) -> str:
+    """The toolkit's program that a runtime's name or path stands for, "" for a low-level runtime."""
     program = RUNTIMES.get(name.rpartition("/")[2], name.rpartition("/")[2])
     if name in ("runc", "crun"):
         return ""
@@ -224,3 +248,23 @@ def _capability(name: str) -> str:
 def image_name(reference: str) -> str:
     """The name of an image without registry, path, tag and digest: docker.io/library/debian:12 → debian."""
     return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def flags(run: Run) -> list[str]:
+    """A request as the flags that docker and podman share; without runtime, name and image, which engines name
+    differently."""
+    gpus = ",".join([f'"device={run.gpus}"' if "," in run.gpus else f"device={run.gpus}",
+                     *([f'"capabilities={",".join(run.gpu_capabilities)}"'] if run.gpu_capabilities else [])])
+    found = ["--gpus", gpus if run.gpus != "all" or run.gpu_capabilities else "all"] if run.gpus else []
+    for flag, values in (("--env", [f"{name}={value}" for name, value in run.env]), ("--device", run.cdi),
+                         ("--annotation", [f"{name}={value}" for name, value in run.annotations]),
+                         ("--cap-add", run.cap_add), ("--volume", map(_written, run.binds))):
+        found += [word for value in values for word in (flag, value)]
+    found += ["--user", run.user] if run.user else []
+    found += ["--workdir", run.workdir] if run.workdir != "/" else []
+    return [*found, *(["--privileged"] if run.privileged else []), *(["--read-only"] if run.read_only else []),
+            *(["--detach"] if run.detach else [])]
+
+
+def _written(bind: Bind) -> str:
+    return ":".join([bind.source, bind.target, ",".join(["ro" if bind.read_only else "rw", bind.propagation])])

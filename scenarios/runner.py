@@ -17,16 +17,13 @@ import toolkit
 from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
-from scenarios import cgroups, checks, html, model, report, trail
-from scenarios.engines import oci, spec
+from scenarios import cgroups, checks, html, model, report, trail, under_test
+from scenarios.engines import table
 from scenarios.engines.session import Engine, NotRun, Tools
-from scenarios.hosts import TOOLS
 from scenarios.images import Store
 from scenarios.model import Case
 from scenarios.result import Result
 from scenarios.trail import Trail
-
-ENGINES = {"spec": spec.ENGINE, "runc": oci.engine("runc"), "crun": oci.engine("crun")}
 
 
 class Job(NamedTuple):
@@ -49,10 +46,10 @@ def main(argv: list[str]) -> int:
         cases = cases[options.shard[0] - 1::options.shard[1]]
     if not cases:
         raise NvsimError("no case is left to run", source="nvsim run", hint="nvsim list cases shows what there is")
-    jobs = plan(cases, _engines(options.engine, options.level))
+    jobs = plan(cases, table.chosen(options.engine, options.level))
     view = report.Report(len(jobs))
     try:
-        with session(options.toolkit) as tools:
+        with session(options.toolkit, complete=options.complete) as tools:
             results = _run(jobs, tools, options.jobs, view, options.keep)
     except KeyboardInterrupt:
         print("nvsim: interrupted; everything has been taken down", file=sys.stderr)
@@ -74,10 +71,13 @@ def _options(argv: list[str]) -> argparse.Namespace:
         description="Runs scenarios and compares what containers see with what they have to.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="a name, a report (toolkit#48), a file; default: all")
     parser.add_argument("--level", action="append", choices=model.LEVELS, help="default: the highest that works here")
-    parser.add_argument("--engine", action="append", choices=tuple(ENGINES), help="default: runc and crun")
+    parser.add_argument("--engine", action="append", choices=tuple(table.ENGINES),
+                        help="default: runc, crun, podman and docker, where they are installed")
     parser.add_argument("--toolkit", metavar="DIR", default="", help="the programs under test; default: ours")
+    parser.add_argument("--complete", action="store_true", help="programs that --toolkit DIR lacks are ours")
     parser.add_argument("--target", default="emulated", choices=("emulated", "real"), help="where the cases run")
-    parser.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="cases at a time")
+    parser.add_argument("-j", "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N",
+                        help="cases at a time; default: one per processor")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only each N-th case, from the I-th on")
     parser.add_argument("--family", action="append", metavar="FAMILY", help="only cases of this family")
     parser.add_argument("--junit", metavar="FILE", help="also writes the results as JUnit XML")
@@ -113,53 +113,33 @@ def _shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def _engines(names: list[str] | None, levels: list[str] | None) -> tuple[Engine, ...]:
-    """The engines asked for; by default those of the highest level that works here, and in CI those of `container`."""
-    asked = [e for e in ENGINES.values() if e.name in (names or ENGINES) and (not levels or e.level in levels)]
-    if names or levels:
-        if not asked:
-            raise NvsimError("no engine has this level", source="nvsim run --engine, --level",
-                             hint=", ".join(f"{e.name} has {e.level}" for e in ENGINES.values()))
-        return tuple(asked)
-    containers = [engine for engine in asked if engine.level == "container"]
-    if os.environ.get("CI") or not all(engine.unavailable() for engine in containers):
-        return tuple(containers)
-    reasons = "; ".join(sorted({engine.unavailable() for engine in containers}))
-    print(f"nvsim: level spec only: {reasons}", file=sys.stderr)
-    return (ENGINES["spec"],)
-
-
 def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...]) -> tuple[Job, ...]:
     """Every case on every engine, those that do not run with the reason."""
     jobs = []
     for case in cases:
         for engine in engines:
-            reason = case.levels.refuses(engine.level) or case.engines.refuses(engine.name)
+            # A case about containers is about those of engines too.
+            level = "container" if engine.level == "engine" and "engine" not in case.levels.names else engine.level
+            reason = case.levels.refuses(level) or case.engines.refuses(engine.name)
             jobs.append(Job(case, engine, reason or engine.unavailable(), allowed=bool(reason)))
     return tuple(jobs)
 
 
 @contextlib.contextmanager
-def session(toolkit: str) -> Iterator[Tools]:
+def session(toolkit: str, *, complete: bool = False) -> Iterator[Tools]:
     """What one run needs, in a locked work folder of its own; what dead runs left behind is removed first.
 
     SIGTERM ends a run as SIGINT does.  Raises NvsimError if the C parts have not been compiled."""
-    from toolkit import launchers
-
     previous = signal.signal(signal.SIGTERM, _interrupted)
     try:
         with state.workdir("run") as folder:
             cgroups.sweep()
-            if toolkit and not os.access(f"{toolkit}/{TOOLS[0]}", os.X_OK):
-                raise NvsimError(f"no {TOOLS[0]} in this folder", source=f"--toolkit {toolkit}",
-                                 hint="give the folder of that program and its companions")
-            if not toolkit:
-                launchers.install(f"{folder}/toolkit")
+            programs = under_test.programs(toolkit, f"{folder}/toolkit", complete=complete)
             os.mkdir(f"{folder}/probe")
             for name, part in (("probe", "nvsim-probe"), ("probe-dl", "nvsim-probe-dl")):
                 shutil.copy(native.artifact(part), f"{folder}/probe/{name}")
-            yield Tools(folder=folder, images=Store(f"{folder}/images"), probe=f"{folder}/probe",
-                        toolkit=os.path.abspath(toolkit) if toolkit else f"{folder}/toolkit")
+            yield Tools(folder=folder, images=Store(f"{folder}/images"), probe=f"{folder}/probe", toolkit=programs,
+                        toolkit_version=under_test.version(programs))
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -201,7 +181,7 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
     try:
         result = _steps(job, folder, tools, base, trails)
     except NotRun as e:
-        result = base.replaced(status="not run", detail=str(e))
+        result = base.replaced(status="not run", detail=str(e), allowed=e.allowed)
     except NvsimError as e:
         result = base.replaced(status="failed", detail=str(e) + (f"\nhint: {e.hint}" if e.hint else ""))
     except Exception:  # a bug of ours: its traceback is this case's result
@@ -212,12 +192,23 @@ def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:
     return result.replaced(seconds=time.monotonic() - began, trails=tuple(trails))
 
 
+def places(job: Job) -> tuple[str, ...]:
+    """Where a job runs, in the words of `but:`, from the general to the particular."""
+    levels = ("container", "engine") if job.engine.level == "engine" else (job.engine.level,)
+    return (job.case.mode, *levels, job.engine.name)
+
+
+def known(job: Job, tools: Tools) -> dict[str, str]:
+    """The versions that expectations of a case may be about."""
+    return {job.engine.name: job.engine.version(), "toolkit": tools.toolkit_version}
+
+
 def _steps(job: Job, folder: str, tools: Tools, base: Result, trails: list[Trail]) -> Result:
     """The steps of a case, up to the first that differs; each that was carried out leaves its trail."""
     unseen: list[str] = []
     with job.engine.open(job.case, folder, tools) as opened:
         for number, step in enumerate(job.case.steps, 1):
-            expect = step.expect.at(job.case.mode, job.engine.level, job.engine.name)
+            expect = step.expect.at(*places(job), known=known(job, tools))
             outcome = opened.do(step, expect)
             trails.append(trail.of(number, step, outcome, job.engine.name))
             if step.kind == "ctl":
@@ -250,14 +241,14 @@ def keep(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="nvsim keep", allow_abbrev=False,
                                      description="Runs a case to its failing step and opens a shell there.")
     parser.add_argument("case", metavar="CASE", help="as for nvsim run; with @MODE where a case has several modes")
-    parser.add_argument("--engine", default="runc", choices=("runc", "crun"))
+    parser.add_argument("--engine", default="runc", choices=tuple(table.ENGINES)[1:])
     parser.add_argument("--step", type=_positive, metavar="N", help="stop at this step, whether it fails or not")
     parser.add_argument("--toolkit", metavar="DIR", default="", help="the programs under test; default: ours")
     options = parser.parse_args(argv)
     cases = model.select((options.case,))
     if len(cases) > 1:
         raise NvsimError("this names several cases", source=options.case, hint=", ".join(case.name for case in cases))
-    engine = ENGINES[options.engine]
+    engine = table.ENGINES[options.engine]
     if engine.unavailable():
         raise NvsimError(engine.unavailable(), source="nvsim keep")
     try:
@@ -275,7 +266,7 @@ def _keep(job: Job, tools: Tools, stop: int) -> int:
             if number == stop:
                 print(f"step {number}: {step.line}")
                 return opened.enter(step)
-            expect = step.expect.at(job.case.mode, job.engine.level, job.engine.name)
+            expect = step.expect.at(*places(job), known=known(job, tools))
             verdict = checks.judge(expect, opened.do(step, expect)) if step.kind != "ctl" else checks.Verdict()
             print(f"step {number}: {step.line}: {'differs' if verdict.differences else 'as expected'}")
             for word, text in verdict.differences:

@@ -286,6 +286,8 @@ def spec_differs(expected: dict[str, Any], seen: Outcome) -> str | None:
     if seen.spec is None:
         return None
     if expected.get("") == "unchanged":
+        if seen.original is None:
+            return None
         return _lines(_changes(_pruned(seen.original), _pruned(seen.spec), ""))
     lines = []
     for path, value in expected.items():

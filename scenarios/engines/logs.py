@@ -8,6 +8,7 @@ from typing import Any
 
 _LOGRUS = re.compile(r'time="[^"]*" level=(\w+) msg=("(?:[^"\\]|\\.)*")')
 KERNEL_HOOK = "nvsim-kernel"  # the machine's own: it stands for a kernel with the driver, no toolkit put it there
+DOCKER_HOOK = "libnetwork-setkey"  # by this name dockerd calls itself as a hook, in every container
 
 
 def _lines(path: str) -> list[tuple[str, str]]:
@@ -46,9 +47,14 @@ def read(path: str) -> str:
 def with_errors(said: str, path: str) -> str:
     """What was said on stderr, log lines as "LEVEL: MESSAGE", and the errors that were only logged: an engine shows
     both to its user."""
-    lines = [_plain(_entry(line)) for line in said.splitlines()]
+    lines = [_LOGRUS.sub(_embedded, _plain(_entry(line))) for line in said.splitlines()]
     logged = [_plain(entry) for entry in _lines(path) if entry[0] in ("error", "fatal")]
     return "".join(f"{line}\n" for line in dict.fromkeys([*lines, *logged]))
+
+
+def _embedded(found: re.Match[str]) -> str:
+    """A log line that an engine put into its own message: podman and dockerd quote what a runtime wrote on stderr."""
+    return _plain(_entry(found[0]))
 
 
 def hooks_of(spec: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -58,9 +64,10 @@ def hooks_of(spec: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def without_kernel(spec: dict[str, Any]) -> dict[str, Any]:
-    """A spec without the hook that the emulated machine puts first."""
+    """A spec without the hook that the emulated machine puts first, and dockerd's own."""
     hooks = spec.get("hooks") or {}
-    kept = {stage: [h for h in found if posixpath.basename(h.get("path", "")) != KERNEL_HOOK]
+    kept = {stage: [h for h in found if posixpath.basename(h.get("path", "")) != KERNEL_HOOK
+                     and (h.get("args") or [""])[0] != DOCKER_HOOK]
             for stage, found in hooks.items()}
     kept = {stage: found for stage, found in kept.items() if found}
     rest = {key: value for key, value in spec.items() if key != "hooks"}

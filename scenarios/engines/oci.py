@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
@@ -19,18 +19,16 @@ from nvsim import device_rules
 from nvsim.ctl.reload import DaemonReload
 from nvsim.ctl.verbs import Action
 from nvsim.errors import NvsimError
-from nvsim.machine import Cgroup, Machine
-from scenarios import bundle, cgroups, checks, hosts
+from scenarios import bundle, cgroups, checks
 from scenarios.checks import Expect
 from scenarios.engines import logs, probe
+from scenarios.engines.on_machine import TIMEOUT, OnMachine, opened, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case, Step
 from scenarios.outcome import NOT_STARTED, Outcome
 from scenarios.request import Exec, Run
 
-TIMEOUT = 60.0  # seconds for any one command; a hang is a failure
 HOOKS_SAID = "hooks-stderr"
-LISTING = "%y %m %U:%G %s %T@ %l %p\n"  # find(1) -printf: kind, mode, owner, size, mtime, link, path
 HOLD = ("/bin/sh", "-c", "while :; do sleep 1000; done")  # process 1 of a container that a person looks at
 
 
@@ -50,39 +48,14 @@ class Container:
 
 def engine(name: str) -> Engine:
     """runc or crun."""
-    return Engine(name=name, level="container", unavailable=functools.partial(_unavailable, name),
+    return Engine(name=name, level="container", unavailable=functools.partial(unavailable, name),
                   open=functools.partial(_open, name))
-
-
-def _unavailable(name: str) -> str:
-    if os.geteuid():
-        return "containers on an emulated machine need root"
-    return "" if shutil.which(name, path=_path()) else f"{name} is not installed; apt-get install {name}"
-
-
-def _path() -> str:
-    return f"{bundle.PATH}:{os.environ.get('PATH', '')}"
-
-
-def cgroup_view(name: str, wanted: str) -> Cgroup:
-    """Which control groups the machine shows.  crun refuses a hybrid host: there it gets the v1 part alone."""
-    if wanted in ("v1", "v2"):
-        return "v1" if wanted == "v1" else "v2"
-    hybrid = os.path.isdir(f"{cgroups.MOUNT}/unified")
-    return "v1" if name == "crun" and hybrid else "host"
 
 
 @contextlib.contextmanager
 def _open(name: str, case: Case, folder: str, tools: Tools) -> Iterator[Session]:
-    """Builds the machine, enters it, runs `before`.  Raises NvsimError if a command of `before` fails."""
-    host = hosts.prepare(case, f"{folder}/host", runtimes=(name,), toolkit=tools.toolkit)
-    with Machine(host.root, cgroup=cgroup_view(name, case.cgroup)) as machine, tools.registered(machine.pid):
-        session = OciSession(name, case, folder, tools, host, machine)
-        for line in case.before:
-            done = session.on_host(line)
-            if done.exit:
-                raise NvsimError(f"`{line}` exited {done.exit}: {(done.stderr or '').strip()}",
-                                 source=f"{case.path}: before")
+    with opened(name, "container", case, folder, tools) as on:
+        session = OciSession(name, on, tools)
         try:
             yield session
         finally:
@@ -92,9 +65,9 @@ def _open(name: str, case: Case, folder: str, tools: Tools) -> Iterator[Session]
 class OciSession:
     """One case on one machine."""
 
-    def __init__(self, name: str, case: Case, folder: str, tools: Tools, host: hosts.Host, machine: Machine) -> None:
-        self._name, self._case, self._folder, self._tools = name, case, folder, tools
-        self._host, self._machine = host, machine
+    def __init__(self, name: str, on: OnMachine, tools: Tools) -> None:
+        self._name, self._case, self._folder, self._tools = name, on.case, on.folder, tools
+        self._on, self._machine = on, on.machine
         self._containers: dict[str, Container] = {}
         self._made = 0
 
@@ -104,16 +77,11 @@ class OciSession:
             self._change(step.change)
             return Outcome(level="container")
         if step.kind == "host":
-            return self._with_host(expect, lambda: self.on_host(step.line))
+            return self._on.around(expect, lambda: self._on.shell(step.line))
         if step.execute:
-            return self._with_host(expect, functools.partial(self._exec, step.execute, expect))
+            return self._on.around(expect, functools.partial(self._exec, step.execute, expect))
         assert step.run
-        return self._with_host(expect, functools.partial(self._run, step.run, expect))
-
-    def on_host(self, line: str) -> Outcome:
-        """A command line on the machine, by its shell."""
-        done = self._command(["/bin/sh", "-c", line])
-        return Outcome(level="container", exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        return self._on.around(expect, functools.partial(self._run, step.run, expect))
 
     def clear(self) -> None:
         """Removes every container that is left, and its control group."""
@@ -121,24 +89,6 @@ class OciSession:
             self._delete(container)
         for number in range(1, self._made + 1):
             cgroups.remove_own(self._label(number))
-
-    # Looking at the host around a step
-
-    def _with_host(self, expect: Expect, act: Callable[[], Outcome]) -> Outcome:
-        paths = checks.wanted(expect)[2]
-        before = {path: self._listing(path) for path in paths}
-        outcome = act()
-        seen = {path: (before[path], self._listing(path)) for path in paths}
-        migs = {mig.name: (mig.uuid, mig.parent) for mig in hosts.migs(self._host.root)}
-        return replace(outcome, host=seen, host_gpus=self._host.gpus, host_migs=migs)
-
-    def _listing(self, path: str) -> str:
-        return self._command(["find", path, "-printf", LISTING]).stdout
-
-    def _mounts(self) -> list[str]:
-        """The machine's mount points."""
-        with open(f"/proc/{self._machine.pid}/mountinfo", encoding="utf-8", errors="replace") as f:
-            return sorted(line.split()[4] for line in f)
 
     # Running containers
 
@@ -148,14 +98,14 @@ class OciSession:
         own = (run.entrypoint,) if run.entrypoint else ()
         command = (*own, *(run.command or (() if own else image.command if run.detach else ())))
         args = command if run.detach else probe.command(files=files, libraries=libraries, execute=command)
-        mounts = self._mounts()
+        mounts = self._on.mounts()
         container = self._make(run, image.path, image.env, tuple(args))
         outcome = self._detached(container, run, expect) if run.detach else self._foreground(container, run)
         if run.name and outcome.started and run.detach:
             self._containers[run.name] = container
             return outcome
         self._delete(container)
-        left = [path for path in self._mounts() if path not in mounts]
+        left = [path for path in self._on.mounts() if path not in mounts]
         return replace(outcome, left=tuple(left))
 
     def _make(self, run: Run, image: str, env: tuple[tuple[str, str], ...], args: tuple[str, ...]) -> Container:
@@ -166,7 +116,7 @@ class OciSession:
         for part in ("upper", "work", "rootfs"):
             os.makedirs(f"{folder}/{part}")
         layers = f"lowerdir={image},upperdir={folder}/upper,workdir={folder}/work"
-        if self._command(["mount", "-t", "overlay", "-o", layers, "overlay", f"{folder}/rootfs"]).returncode:
+        if self._on.command(["mount", "-t", "overlay", "-o", layers, "overlay", f"{folder}/rootfs"]).returncode:
             os.rmdir(f"{folder}/rootfs")
             shutil.copytree(image, f"{folder}/rootfs", symlinks=True)
         spec = bundle.spec_of(run, env=env, command=args, cgroup=f"/{cgroups.name(label)}", probe=self._tools.probe,
@@ -222,7 +172,7 @@ class OciSession:
 
     def _start(self, container: Container, run: Run, out: int | IO[bytes], err: int | IO[bytes],
                ) -> "subprocess.Popen[str]":
-        return self._machine.popen(self._create(container, run), cwd=container.bundle, env=self._environment(),
+        return self._machine.popen(self._create(container, run), cwd=container.bundle, env=self._on.environment(),
                                    stdin=subprocess.DEVNULL, stdout=out, stderr=err, errors="replace")
 
     def _refused(self, container: Container, said: str) -> Outcome:
@@ -252,18 +202,13 @@ class OciSession:
         """What the bundle shows once the runtime has been at it."""
         with open(f"{container.bundle}/config.json", encoding="utf-8") as f:
             edited = logs.without_kernel(json.load(f))
+        said = logs.read(container.log) + logs.text(f"{container.bundle}/{HOOKS_SAID}")
         return Outcome(level="container", spec=edited, original=container.spec, hooks=logs.hooks_of(edited),
-                       log=logs.read(container.log) + logs.text(f"{container.bundle}/{HOOKS_SAID}") + self._debug_log())
-
-    def _debug_log(self) -> str:
-        """The file that config.toml names as the runtime's debug log."""
-        config: Any = hosts.config_of(self._case, (self._name,)).get("nvidia-container-runtime", {})
-        path = str(config.get("debug", "/dev/null"))
-        return "" if path == "/dev/null" else self._command(["cat", path]).stdout
+                       log=said + self._on.debug_log(self._name))
 
     def _delete(self, container: Container) -> None:
         self._low_level("delete", "--force", container.id)
-        self._command(["umount", "-l", f"{container.bundle}/rootfs"])
+        self._on.command(["umount", "-l", f"{container.bundle}/rootfs"])
         self._containers = {name: one for name, one in self._containers.items() if one is not container}
 
     # Live changes
@@ -273,7 +218,7 @@ class OciSession:
             for container in {one.id: one for one in self._containers.values()}.values():
                 self._reload(container)
             return
-        action.apply(self._host.root)
+        self._on.change(action)
 
     def _reload(self, container: Container) -> None:
         """What systemd does to a container's scope on daemon-reload: the rules that the engine told it, no others."""
@@ -281,20 +226,8 @@ class OciSession:
             rules = json.load(f)["linux"]["resources"]["devices"]
         device_rules.apply_again(container.cgroup, rules)
 
-    # Commands on the machine
-
-    def _environment(self) -> dict[str, str]:
-        return {"PATH": _path(), "HOME": "/root", "LANG": "C.UTF-8"}
-
-    def _command(self, argv: list[str]) -> "subprocess.CompletedProcess[str]":
-        try:
-            return self._machine.run(argv, env=self._environment(), cwd="/", timeout=TIMEOUT)
-        except subprocess.TimeoutExpired as e:
-            raise NvsimError(f"`{' '.join(argv)[:200]}` did not end within {TIMEOUT:.0f} seconds",
-                             source=self._case.path) from e
-
     def _low_level(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return self._command([self._name, "--root", self._state(), *words])
+        return self._on.command([self._name, "--root", self._state(), *words])
 
     def enter(self, step: Step) -> int:
         """A shell in the container of a step, or on the machine where there is none (or it does not start)."""
@@ -312,8 +245,4 @@ class OciSession:
         terminal = ["--tty"] if os.isatty(0) else []
         words = [self._name, "--root", self._state(), "exec", *terminal, container.id, "/bin/sh"] if container else \
             ["/bin/sh"]
-        cwd = container.bundle if container else self._folder
-        shell = self._machine.popen(words, cwd=cwd, env=self._environment(), start_new_session=False)
-        while True:
-            with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is for the shell
-                return shell.wait()
+        return self._on.interactive(words, container.bundle if container else self._folder)

@@ -13,13 +13,14 @@ from scenarios.outcome import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What the cases of one run share.  `toolkit` is the folder of the programs under test, `probe` that of the probe,
-    `folder` the run's work folder."""
+    """What the cases of one run share.  `toolkit` is the folder of the programs under test, `toolkit_version` what they
+    say of themselves, `probe` the folder of the probe, `folder` the run's work folder."""
 
     folder: str
     images: Store
     toolkit: str
     probe: str
+    toolkit_version: str = ""
     machines: set[int] = field(default_factory=set)  # process 1 of each machine that runs, for an interrupted run
 
     @contextmanager
@@ -44,13 +45,19 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """`unavailable` says why this machine cannot run it, "" if it can; `open` starts a session in a folder."""
+    """`unavailable` says why this machine cannot run it, "" if it can; `open` starts a session in a folder; `version`
+    is that of the program, "" where none is installed."""
 
     name: str
     level: str
     unavailable: Callable[[], str]
     open: Callable[[Case, str, Tools], AbstractContextManager[Session]]
+    version: Callable[[], str] = str
 
 
 class NotRun(Exception):
-    """A step that this engine or this machine cannot carry out; the text says why."""
+    """A step that this engine or this machine cannot carry out; the text says why.
+
+    `allowed`: that is so by the engine's nature, and nothing that CI should stumble over."""
+
+    allowed = False

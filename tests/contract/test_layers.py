@@ -44,9 +44,11 @@ MACHINE_BUILTINS = frozenset({"open", "print", "input", "exec", "eval", "__impor
 THIRD_PARTIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "yaml": (("nvsim", "scenarios"), ("toolkit.gather.cdi_dirs",)),
     "tomlkit": ((), ("toolkit.cmd.ctk",)),
-    "grpc": (("toolkit.plugin",), ()),
+    "grpc": (("toolkit.plugin",), ("scenarios.engines.cri",)),
+    "cri_api": ((), ("scenarios.engines.cri",)),
     "google": (("toolkit.plugin",), ()),
     "rich": (("nvsim.cli", "scenarios.report"), ()),
+    "docker": ((), ("scenarios.engines.docker",)),
     "jinja2": ((), ("scenarios.html",)),
     "pytest": (("nvsim.pytest_plugin",), ()),
     "pynvml": ((), ("nvsim.record_nvml",)),

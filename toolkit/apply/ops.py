@@ -8,6 +8,7 @@ import os
 import stat
 
 from toolkit.apply import linux
+from toolkit.apply.linker_state import LinkerState
 from toolkit.apply.rootfs import Rootfs, RootfsError
 from toolkit.apply.rootview import RootView
 from toolkit.errors import ApplyError, ToolkitError
@@ -119,7 +120,15 @@ class Executor:
             case ops.AllowDevice():
                 pass  # see `run`
             case ops.RunLdconfig():
-                self._ldconfig(op)
+                self._run_ldconfig(op)
+
+    def _run_ldconfig(self, op: ops.RunLdconfig) -> None:
+        try:
+            before = LinkerState(self._rootfs, op.dirs)
+        except RootfsError as e:
+            raise ApplyError(f"reading failed: {self._shown(e.source)}: {e.message}", source="ldcache error") from None
+        self._undo.append(before.restore)
+        self._ldconfig(op)
 
     def _place(self, path: str) -> str:
         """A path of the container without links.  An image whose links lead out of it is refused."""
@@ -172,7 +181,7 @@ class Executor:
             self._say("W", f"{self._shown(path)} is mounted already")
             return
         try:
-            self._rootfs.mount_tmpfs(path, 0, f"mode={op.mode:04o}")
+            self._rootfs.mount_tmpfs(path, data=f"mode={op.mode:04o}")
         except RootfsError as e:
             raise _mount_error(f"mount operation failed: {self._shown(path)}: {e.message}", hint=(
                 "the kernel driver is not loaded, or the container has no /proc" if path.startswith("/proc/") else ""

@@ -183,9 +183,13 @@ class _Child:
     """The process that talks to NVML, and the pipe that it answers through."""
 
     def __init__(self, library: str, wsl: bool, enter: Callable[[], None]) -> None:
-        self._pipe, theirs = os.pipe()
         self._buffer = b""
-        self._pid = os.fork()
+        try:
+            self._pipe, theirs = os.pipe()
+            self._pid = os.fork()
+        except OSError as e:
+            raise HostError(f"process creation failed: {(e.strerror or '').lower()}",
+                            source="initialization error") from None
         if self._pid:
             os.close(theirs)
             return

@@ -93,7 +93,7 @@ def test_a_plan_names_the_reason_why_a_case_does_not_run() -> None:
         ("", False), ("only runc: of crun", True), ("not installed", False)]
 
 
-@pytest.mark.parametrize("words", [["--shard", "3/2"], ["--shard", "0/2"], ["-j", "0"], ["--level", "engine"]])
+@pytest.mark.parametrize("words", [["--shard", "3/2"], ["--shard", "0/2"], ["-j", "0"], ["--level", "kernel"]])
 def test_what_makes_no_sense_on_the_command_line_is_refused(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         runner.main(words)

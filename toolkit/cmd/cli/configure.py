@@ -169,7 +169,10 @@ def run(given: options.Parsed, arguments: list[str], log: DebugLog) -> None:
     plan = plan_configure(request, host, container)
     privileges.step("mount")
     _apply(plan, chosen, target, container, log)
-    privileges.step("shutdown")
+    try:
+        privileges.step("shutdown")
+    except ApplyError as e:  # the container is complete, and this process ends
+        log("W", str(e))
 
 
 def _option_words(command: options.Parsed, *, supervised: bool) -> str:
@@ -225,9 +228,12 @@ def _apply(plan: tuple[Op, ...], chosen: driver.Settings, target: Target, contai
     access = None
     if target.cgroup and any(isinstance(op, AllowDevice) for op in plan):
         access = cgroup.open_access(target.cgroup.version, target.cgroup.directory)
-    report, report_end = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        report, report_end = os.pipe()
+        child = os.fork()
+    except OSError as e:
+        raise ApplyError(f"process creation failed: {reason(e.errno or 0)}", source="mount error") from None
     if child == 0:
         os.close(report)
         _carry_out(plan, chosen, target, container, access, log, parent, report_end)
@@ -284,7 +290,16 @@ def _run_ldconfig(chosen: driver.Settings, target: Target, container: Container,
             secure=os.environ.get("NVC_INSECURE_MODE", "").lower() in _NO, warn=partial(log, "W"),
             output=partial(log, "W"))
     finally:
+        _take_back_rights()
+
+
+def _take_back_rights() -> None:
+    """The rights of the mounts.  Where that fails it is tried once more, for the undoing that follows needs them."""
+    try:
         privileges.step("mount")
+    except ApplyError:
+        privileges.step("mount")
+        raise
 
 
 def _program(path: str) -> str:

@@ -1,0 +1,239 @@
+"""docker on an emulated machine: dockerd with everything of its own, called through the docker SDK.
+
+A machine has its own daemon, because a daemon sees the host that it runs on: CDI specifications, the hook on its PATH,
+device nodes, the paths of --volume.  Socket, data and state lie in the case's folder; its network namespace holds
+nothing, so that no registry is asked for an image.  When the machine ends, by whatever cause, the daemon ends with it.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from nvsim.errors import NvsimError
+from scenarios import cgroups
+from scenarios.archive import Archive
+from scenarios.engines.containers import CannotExpress, EngineSession, Ran
+from scenarios.engines.on_machine import TIMEOUT, OnMachine, opened, search_path, unavailable
+from scenarios.engines.session import Engine, Session, Tools
+from scenarios.model import Case
+from scenarios.request import RUNTIMES, Bind, Exec, Run
+from scenarios.versions import at_least
+
+CONFIG = "/etc/docker/daemon.json"
+CDI_SINCE = "25.0"  # behind features.cdi until 28.2: docs.docker.com, "dockerd", daemon configuration
+ANNOTATIONS_SINCE = "24.0"
+START = 30.0  # seconds
+
+
+def unready() -> str:
+    """Why dockerd cannot be used here, "" if it can."""
+    missing = unavailable("dockerd", "containerd", "runc")
+    if missing or importlib.util.find_spec("docker"):
+        return missing
+    return "the docker SDK is not installed; pip install 'docker>=7', or nvsim with its extra `engines`"
+
+
+@functools.cache
+def _version() -> str:
+    program = shutil.which("dockerd", path=search_path())
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
+    found = re.search(r"version ([0-9]+(\.[0-9]+)+)", said)
+    return found[1] if found else "0"
+
+
+@contextlib.contextmanager
+def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
+    with opened("runc", "engine", case, folder, tools) as on, daemon(on, tools.toolkit) as socket:
+        driver = Docker(on, socket)
+        try:
+            yield EngineSession(driver, on, tools)
+        finally:
+            driver.clear()
+
+
+ENGINE = Engine(name="docker", level="engine", unavailable=unready, open=_open, version=_version)
+
+
+@contextlib.contextmanager
+def daemon(on: OnMachine, toolkit: str) -> Iterator[str]:
+    """dockerd on a machine, while the context lives: its socket.  Raises NvsimError if it does not start."""
+    folder = f"{on.folder}/docker"
+    os.mkdir(folder)
+    configure(on, toolkit)
+    socket = f"{folder}/s"
+    words = ["dockerd", "--config-file", CONFIG, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/x",
+             "--pidfile", f"{folder}/pid", "--host", f"unix://{socket}", "--iptables=false", "--ip6tables=false",
+             "--ip-masq=false", "--bridge=none", "--storage-driver=overlay2"]
+    with open(f"{folder}/log", "wb") as log:
+        process = on.machine.popen(["unshare", "--net", *words], cwd="/", env=on.environment(), stdout=log, stderr=log,
+                                   stdin=subprocess.DEVNULL)
+    try:
+        _wait(process, socket, f"{folder}/log")
+        yield socket
+    finally:
+        process.kill()  # the way in alone: the daemon itself ends with the machine, at once
+        process.wait()
+
+
+def _wait(process: "subprocess.Popen[str]", socket: str, log: str) -> None:
+    """Until the daemon answers.  It says nothing when it is ready, and makes its socket before that."""
+    import docker
+
+    deadline = time.monotonic() + START
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(docker.errors.DockerException):
+            docker.APIClient(base_url=f"unix://{socket}", version="auto").close()
+            return
+        time.sleep(0.03)
+    with open(log, encoding="utf-8", errors="replace") as f:
+        said = f.read().splitlines()[-5:]
+    raise NvsimError("dockerd did not start: " + " | ".join(said), source=log)
+
+
+def configure(on: OnMachine, toolkit: str) -> None:
+    """Registers the toolkit's runtimes as its user does, by `nvidia-ctk runtime configure` where that is known, after
+    what `before:` wrote; the real machine's own settings are hidden first."""
+    kept = _settings(on)
+    if knows_configure(toolkit):
+        on.command(["nvidia-ctk", "runtime", "configure", "--runtime=docker", f"--config={CONFIG}"])
+        kept = _settings(on) or kept
+    runtimes = {name: {"path": f"/usr/bin/{program}"} for name, program in RUNTIMES.items()}
+    kept["runtimes"] = runtimes | kept.get("runtimes", {})
+    if at_least(_version(), CDI_SINCE):
+        kept["features"] = {"cdi": True} | kept.get("features", {})
+    on.write(CONFIG, json.dumps(kept))
+
+
+def _settings(on: OnMachine) -> dict[str, Any]:
+    """daemon.json as the case made it: none of the real machine's."""
+    if not on.made(CONFIG):
+        return {}
+    try:
+        found = json.loads(on.read(CONFIG))
+    except ValueError as e:
+        raise NvsimError(f"daemon.json is not JSON: {e}", source=f"{on.case.path}: before") from e
+    return found if isinstance(found, dict) else {}
+
+
+@functools.cache
+def knows_configure(toolkit: str) -> bool:
+    """Whether nvidia-ctk of this folder has `runtime configure`."""
+    try:
+        done = subprocess.run([f"{toolkit}/nvidia-ctk", "runtime", "configure", "--help"], capture_output=True,
+                              check=False, timeout=TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and b"--runtime" in done.stdout
+
+
+class Docker:
+    """A daemon through the docker SDK.  What it says in an error is what `docker` prints."""
+
+    name = "docker"
+
+    def __init__(self, on: OnMachine, socket: str) -> None:
+        import docker
+
+        self._on, self._socket = on, socket
+        self._api = docker.APIClient(base_url=f"unix://{socket}", version="auto", timeout=TIMEOUT)
+        self._error = docker.errors.APIError
+        self._label = os.path.basename(on.folder)
+        self.version: str = self._api.version()["Version"]
+
+    def load(self, image: Archive) -> None:
+        """`docker load`."""
+        with open(image.path, "rb") as f:
+            for line in self._api.load_image(f.read()):
+                if "error" in line:
+                    raise NvsimError(f"docker load failed: {line['error']}", source=image.path)
+
+    def run(self, run: Run, image: Archive) -> Ran:
+        """What `docker run` asks the daemon for: create, start, wait, logs."""
+        self._refuse(run)
+        container = ""
+        try:
+            container = self._api.create_container(
+                image.name, list(run.command), detach=True, environment=dict(run.env), user=run.user or None,
+                working_dir=run.workdir if run.workdir != "/" else None, hostname="nvsim",
+                host_config=self._host_config(run))["Id"]
+            self._api.start(container)
+            if run.detach:
+                return Ran(id=container)
+            code = self._api.wait(container)["StatusCode"]
+            out, err = (self._api.logs(container, stdout=out, stderr=not out).decode(errors="replace")
+                        for out in (True, False))
+        except self._error as e:
+            return Ran(id=container, exit=125, stderr=f"docker: Error response from daemon: {e.explanation}")
+        return Ran(id=container, exit=code, stdout=out, stderr=err)
+
+    def _refuse(self, run: Run) -> None:
+        """Raises CannotExpress for what this version of docker has no words for."""
+        if run.cdi and not at_least(self.version, CDI_SINCE):
+            raise CannotExpress(f"docker {self.version} has no CDI devices; docker {CDI_SINCE} knows them")
+        if run.annotations and not at_least(self.version, ANNOTATIONS_SINCE):
+            raise CannotExpress(f"docker {self.version} has no --annotation; docker {ANNOTATIONS_SINCE} knows it")
+
+    def _host_config(self, run: Run) -> dict[str, Any]:
+        import docker
+
+        asked = []
+        if run.gpus:
+            which: dict[str, Any] = {"count": -1} if run.gpus == "all" else {"device_ids": run.gpus.split(",")}
+            asked.append(docker.types.DeviceRequest(capabilities=[["gpu", *run.gpu_capabilities]], **which))
+        if run.cdi:
+            asked.append(docker.types.DeviceRequest(driver="cdi", device_ids=list(run.cdi)))
+        config: dict[str, Any] = self._api.create_host_config(
+            runtime={program: name for name, program in RUNTIMES.items()}.get(run.runtime), network_mode="none",
+            cgroup_parent=f"/{cgroups.name(self._label)}", device_requests=asked or None,
+            binds=list(map(_bind, run.binds)), cap_add=list(run.cap_add) or None, privileged=run.privileged,
+            read_only=run.read_only)
+        if run.annotations:
+            config["Annotations"] = dict(run.annotations)
+        return config
+
+    def execute(self, container: str, run: Exec) -> Ran:
+        """`docker exec`."""
+        try:
+            made = self._api.exec_create(container, list(run.command), environment=dict(run.env))
+            out, err = self._api.exec_start(made, demux=True)
+            code = self._api.exec_inspect(made)["ExitCode"]
+        except self._error as e:
+            return Ran(id=container, exit=126, stderr=f"Error response from daemon: {e.explanation}")
+        return Ran(id=container, exit=code, stdout=(out or b"").decode(errors="replace"),
+                   stderr=(err or b"").decode(errors="replace"))
+
+    def remove(self, container: str) -> None:
+        """`docker rm --force`."""
+        with contextlib.suppress(self._error):
+            self._api.remove_container(container, force=True)
+
+    def shell(self, container: str, *, terminal: bool) -> list[str]:
+        """`docker exec`, where its command line is installed."""
+        if not shutil.which("docker", path=search_path()):
+            raise NvsimError("the command docker is not installed", source="docker", hint="apt-get install docker.io")
+        return ["docker", "--host", f"unix://{self._socket}", "exec", *(["--tty"] if terminal else []), "--interactive",
+                container, "/bin/sh"]
+
+    def own(self, mount: str) -> bool:
+        """The daemon binds the network namespace that containers without a network share."""
+        return mount.startswith(os.path.dirname(self._socket) + "/x/netns/")
+
+    def clear(self) -> None:
+        """Removes all containers, then what is left of their control groups."""
+        with contextlib.suppress(Exception):  # a daemon that has died: its containers die with the machine
+            for container in self._api.containers(all=True):
+                self.remove(container["Id"])
+        self._api.close()
+        cgroups.remove_own(self._label)
+
+
+def _bind(bind: Bind) -> str:
+    return f"{bind.source}:{bind.target}:{'ro' if bind.read_only else 'rw'},{bind.propagation}"

@@ -1,0 +1,145 @@
+"""podman on an emulated machine: its command line, with stores of its own in the run's folder.
+
+Images lie in a store that all cases of a run read (`additionalimagestores`); what a case writes lies in its own.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+
+from nvsim.errors import NvsimError
+from scenarios import cgroups
+from scenarios.archive import Archive
+from scenarios.engines.containers import CannotExpress, EngineSession, Ran
+from scenarios.engines.on_machine import OnMachine, opened, unavailable
+from scenarios.engines.session import Engine, Session, Tools
+from scenarios.model import Case
+from scenarios.request import Exec, Run, flags
+from scenarios.versions import at_least
+
+# Root without CAP_SYS_RESOURCE cannot raise limits, and podman asks for more than the usual hard ones.
+CONF = """[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+netns = "none"
+{containers}
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+lock_type = "file"
+runtime = "runc"
+[engine.runtimes]
+nvidia = ["/usr/bin/nvidia-container-runtime"]
+nvidia-cdi = ["/usr/bin/nvidia-container-runtime.cdi"]
+nvidia-legacy = ["/usr/bin/nvidia-container-runtime.legacy"]
+"""
+STORAGE = """[storage]
+driver = "overlay"
+graphroot = "{0}/graph"
+runroot = "{0}/run"
+[storage.options]
+additionalimagestores = [{1}]
+"""
+_LOADING = threading.Lock()
+
+
+def _version() -> str:
+    said = subprocess.run(["podman", "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"[0-9]+(\.[0-9]+)+", said)
+    return found[0] if found else "0"
+
+
+@contextlib.contextmanager
+def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
+    with opened("runc", "engine", case, folder, tools) as on:
+        driver = Podman(on, f"{folder}/podman", f"{tools.folder}/podman-images")
+        try:
+            yield EngineSession(driver, on, tools)
+        finally:
+            driver.clear()
+
+
+ENGINE = Engine(name="podman", level="engine", unavailable=functools.partial(unavailable, "podman", "runc"), open=_open,
+                version=_version)
+
+
+class Podman:
+    """podman as root."""
+
+    name = "podman"
+
+    def __init__(self, on: OnMachine, folder: str, images: str) -> None:
+        self.version = _version()
+        self._on, self._folder, self._images = on, folder, images
+        self._label = os.path.basename(on.folder)
+        os.makedirs(folder)
+        os.makedirs(images, exist_ok=True)
+        limits = "pids_limit = 0" if on.case.cgroup == "v2" else ""  # a hybrid host's cgroup2 may lack that controller
+        self._write("containers.conf", CONF.format(containers=limits))
+        self._write("storage.conf", STORAGE.format(folder, f'"{images}"'))
+        self._write("images.conf", STORAGE.format(images, "").replace(f"{images}/graph", images))
+
+    def _write(self, name: str, text: str) -> None:
+        with open(f"{self._folder}/{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def _podman(self, *words: str, storage: str = "storage.conf") -> "subprocess.CompletedProcess[str]":
+        return self._on.command(["podman", *words], self._environment(storage))
+
+    def _environment(self, storage: str = "storage.conf") -> dict[str, str]:
+        return {"CONTAINERS_CONF": f"{self._folder}/containers.conf",
+                "CONTAINERS_STORAGE_CONF": f"{self._folder}/{storage}"}
+
+    def load(self, image: Archive) -> None:
+        """Loads the image into the store of all cases, unless another case did."""
+        with _LOADING:
+            if os.path.exists(f"{image.path}.podman"):
+                return
+            done = self._podman("load", "--quiet", "--input", image.path, storage="images.conf")
+            if done.returncode:
+                raise NvsimError(f"podman load failed: {done.stderr.strip()}", source=image.path)
+            with open(f"{image.path}.podman", "w", encoding="ascii"):
+                pass
+
+    def run(self, run: Run, image: Archive) -> Ran:
+        """`podman run` as a user of podman writes the request.  Raises CannotExpress for --gpus of podman 4."""
+        if run.gpus and run.engine != "podman" and not at_least(self.version, "5.0"):
+            raise CannotExpress(f"podman {self.version} accepts --gpus and ignores it; podman 5 knows it")
+        file = f"{self._folder}/cid-{len(os.listdir(self._folder))}"
+        runtime = ["--runtime", f"/usr/bin/{run.runtime}"] if run.runtime else []
+        done = self._podman("run", "--pull", "never", "--cidfile", file, "--hostname", "nvsim", "--cgroups",
+                            "no-conmon", "--cgroup-parent", f"/{cgroups.name(self._label)}", *runtime,
+                            *flags(run), image.name, *run.command)
+        container = ""
+        if os.path.exists(file):
+            with open(file, encoding="ascii") as f:
+                container = f.read().strip()
+        return Ran(id=container, exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def execute(self, container: str, run: Exec) -> Ran:
+        """`podman exec`."""
+        given = [word for name, value in run.env for word in ("--env", f"{name}={value}")]
+        done = self._podman("exec", *given, container, *run.command)
+        return Ran(id=container, exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def remove(self, container: str) -> None:
+        """`podman rm --force`, without waiting for a process that does not listen."""
+        self._podman("rm", "--force", "--time", "0", container)
+
+    def shell(self, container: str, *, terminal: bool) -> list[str]:
+        """`podman exec` with the settings of this case."""
+        settings = [f"{name}={value}" for name, value in self._environment().items()]
+        return ["env", *settings, "podman", "exec", *(["--tty"] if terminal else []), "--interactive", container,
+                "/bin/sh"]
+
+    def own(self, mount: str) -> bool:
+        """podman keeps its stores mounted on themselves."""
+        return mount in (f"{self._folder}/graph/overlay", f"{self._images}/overlay")
+
+    def clear(self) -> None:
+        """Removes all containers, then what is left of their control groups."""
+        self._podman("rm", "--all", "--force", "--time", "0")
+        cgroups.remove_own(self._label)
