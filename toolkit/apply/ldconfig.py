@@ -55,10 +55,12 @@ def run_confined(
         warn("running in secure mode without host ldconfig, containers may require additional tuning")
     program = _sealed(ldconfig, warn) if host_program else -1
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    ours, theirs = os.pipe()
     try:
         keep_groups = _groups_are_fixed()
 
         def body() -> "NoReturn":
+            os.close(ours)
             _redirect(null, output is not None)
             linux.set_name("nvc:[ldconfig]")
             linux.setns(mount_namespace, linux.NEWNS)
@@ -66,6 +68,8 @@ def run_confined(
             _confine(rootfs, pivot=pivot, fresh_proc=host_program)
             _limit_resources()
             _become(uid, gid, keep_groups=keep_groups)
+            if confine.closed_by_reader(theirs):  # our parent ended while nothing told us so
+                os._exit(1)
             linux.load_seccomp(seccomp.ldconfig_filter(linux.machine()))
             os.execve(program if host_program else ldconfig, (ldconfig, *options), {})
 
@@ -78,7 +82,8 @@ def run_confined(
     except ApplyError as e:
         raise _failed(ldconfig, f"was stopped: {e.message}", hint=e.hint) from None
     finally:
-        os.close(null)
+        for fd in (null, ours, theirs):
+            os.close(fd)
         if program >= 0:
             os.close(program)
     if os.WIFSIGNALED(status):
