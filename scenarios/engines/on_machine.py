@@ -19,6 +19,7 @@ from scenarios.model import Case
 from scenarios.outcome import Outcome
 
 TIMEOUT = 60.0  # seconds for any one command; a hang is a failure
+RUN = "/run/nvsim-engine"  # on the machine, for sockets: their paths may not be longer than 104 characters
 LISTING = "%y %m %U:%G %s %T@ %l %p\n"  # find(1) -printf: kind, mode, owner, size, mtime, link, path
 
 
@@ -93,23 +94,23 @@ class OnMachine:
     def _listing(self, path: str) -> str:
         return self.command(["find", path, "-printf", LISTING]).stdout
 
-    def _inside(self, path: str) -> str:
-        """A path of the machine as this process reaches it."""
+    def outside(self, path: str) -> str:
+        """A path of the machine as this process reaches it, sockets too."""
         return f"/proc/{self.machine.pid}/root{path}"
 
     def read(self, path: str) -> str:
         """A file of the machine, "" if there is none."""
-        return logs.text(self._inside(path))
+        return logs.text(self.outside(path))
 
     def write(self, path: str, text: str) -> None:
         """Writes a file of the machine's own; the folder is made."""
-        os.makedirs(os.path.dirname(self._inside(path)), exist_ok=True)
-        with open(self._inside(path), "w", encoding="utf-8") as f:
+        os.makedirs(os.path.dirname(self.outside(path)), exist_ok=True)
+        with open(self.outside(path), "w", encoding="utf-8") as f:
             f.write(text)
 
     def made(self, path: str) -> bool:
         """Whether a file of the machine is not simply the real machine's, shown through."""
-        there, real = self._inside(path), path
+        there, real = self.outside(path), path
         return os.path.exists(there) and not (os.path.exists(real) and logs.text(there) == logs.text(real))
 
     def mounts(self) -> list[str]:
