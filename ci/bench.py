@@ -107,6 +107,43 @@ def bench_build(work: Path) -> None:
     show("host: build and remove, 8 GPUs", f"{took * 1e3:.0f} ms", took / 0.050, "of 50 ms; aim at most 1.0")
 
 
+def bench_hosts(work: Path, count: int) -> bool:
+    """`count` hosts, a tenth of them there at once: what the last tenth costs against the first, and what is left.
+
+    Processor time counts, which other users of the machine change less than the clock.  False if anything is left."""
+    wanted, folder = profile.load("t4x1"), work / "hosts"
+    folder.mkdir()
+    build.build(wanted, f"{folder}/first")  # reads the catalogue and the compiled parts
+    build.remove(f"{folder}/first")
+    before = traces()
+    made, gone = list[float](), list[float]()
+    for tenth in range(10):
+        roots = [f"{folder}/{tenth}-{number}" for number in range(max(1, count // 10))]
+        made.append(processor_time(roots, lambda root: build.build(wanted, root)))
+        gone.append(processor_time(roots, build.remove))
+    for what, took in (("built", made), ("removed", gone)):
+        show(f"hosts: {count} {what}", f"{sum(took) / count * 1e3:.1f} ms each", took[-1] / took[0],
+             "processor time of the last tenth against the first; aim 1.0: linear")
+    left = [*os.listdir(folder), *sorted(traces() ^ before)]
+    show(f"hosts: {count}, left of them", f"{len(left)}", None, ", ".join(left[:5]) or "nothing; aim 0")
+    return not left
+
+
+def processor_time(roots: list[str], work: Callable[[str], object]) -> float:
+    """What the work on each root takes together, in seconds."""
+    start = time.process_time()
+    for root in roots:
+        work(root)
+    return time.process_time() - start
+
+
+def traces() -> set[str]:
+    """Mounts that this process sees, its open files and its children."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {*mounts, *(f"open file {fd}" for fd in os.listdir("/proc/self/fd")), *(f"process {p}" for p in children)}
+
+
 def bench_cases() -> None:
     """Scenarios at level spec, without their start-up."""
     start = time.perf_counter()
@@ -158,14 +195,19 @@ def make_bundle(work: Path, gpus: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--against", default="", metavar="DIR", help="folder with another libnvidia-ml.so.1")
+    parser.add_argument("--hosts", nargs="?", type=int, const=1000, default=0, metavar="N",
+                        help="only: so many hosts (1000), each built and removed; fails if anything of them is left")
     parser.add_argument("--nvml", action="store_true", help="the figures of the driver library alone")
     options = parser.parse_args()
     with state.workdir("bench") as folder:
         work = Path(folder)
+        if options.hosts:
+            return 0 if bench_hosts(work, options.hosts) else 1
         bench_nvml(work, options.against)
         if options.nvml:
             return 0
         bench_build(work)
+        bench_hosts(work, 100)
         bench_container(work)
     bench_cases()
     return 0

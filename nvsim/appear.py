@@ -9,7 +9,6 @@ Kept free of heavy imports, like nvsim/enter.py.
 
 import contextlib
 import os
-import shutil
 
 from nvsim import enter_mounts, phase
 from nvsim import syscalls as sc
@@ -43,10 +42,7 @@ class Appearing:
             os.makedirs(layers.host["driver_root"], exist_ok=True)
             layers.lay_driver_root()
         else:
-            for path in phase.facts(self._root)["files"]["paths"]:
-                _install(layers.live + path if os.path.lexists(layers.live + path) else self._root + path, path)
-            for board in layers.host["boards"]:
-                sc.mount(layers.live + board, board, flags=sc.BIND)
+            layers.lay_trees()
         layers.ldconfig()
 
     def _modules(self, there: bool) -> None:
@@ -67,19 +63,6 @@ class Appearing:
             elif not there:
                 _remove(path)
         layers.lay_sys(again=True)
-
-
-def _install(source: str, path: str) -> None:
-    """A file, link or folder of a package, written by rename as packages are."""
-    if os.path.isdir(source) and not os.path.islink(source):
-        os.makedirs(path, exist_ok=True)
-        for name in os.listdir(source):
-            _install(f"{source}/{name}", f"{path}/{name}")
-        return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    fresh = f"{path}.nvsim-new"
-    shutil.copy2(source, fresh, follow_symlinks=False)
-    os.rename(fresh, path)
 
 
 def _remove(path: str) -> None:

@@ -39,6 +39,7 @@ class Gpu:
     inforom_ecc: str = text(16, "infoROM ECC object version")
     inforom_power: str = text(16, "infoROM power object version")
     minor: int = u32("N of /dev/nvidiaN")
+    integrated: int = u32("0 on a board of its own; in a Tegra processor 1 by the module nvidia, 2 by nvgpu")
     board_id: int = u32("same for GPUs of one physical board")
     module_id: int | None = u32("position on the base board", default=None)
     brand: int = u32("nvmlBrandType_t")
@@ -93,7 +94,7 @@ class Gpu:
     clock_default_memory: int | None = u32("default applications clock, MHz", default=None)
     clocks_event_reasons: int = u64("why clocks are what they are: nvmlClocksEventReason* bits", default=1, live=True)
     clocks_event_reasons_supported: int = u64("nvmlClocksEventReason* bits that can occur", default=0x1FF)
-    pstate: int = u32("performance state, 0 to 15", live=True)
+    pstate: int | None = u32("performance state, 0 to 15", live=True)
 
     # Power
     power_usage: int | None = u32("milliwatt", default=None, live=True)
@@ -106,7 +107,7 @@ class Gpu:
     energy: int | None = u64("millijoule since the driver was loaded", default=None, live=True)
 
     # Temperature and fans
-    temperature: int = i32("°C of the GPU core", live=True)
+    temperature: int | None = i32("°C of the GPU core", live=True)
     temperature_memory: int | None = i32("°C of the memory", default=None, live=True)
     threshold_shutdown: int | None = i32("°C", default=None)
     threshold_slowdown: int | None = i32("°C", default=None)

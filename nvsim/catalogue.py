@@ -356,6 +356,16 @@ def wsl() -> dict[str, Any]:
     return _read("wsl.yaml")
 
 
+def tegra() -> dict[str, Any]:
+    """Boards and releases of Jetson: see the head of tegra.yaml."""
+    return _read("tegra.yaml")
+
+
+def tegra_files() -> dict[str, Any]:
+    """Container manifests of Jetson by family: see the head of tegra-files.yaml."""
+    return _read("tegra-files.yaml")
+
+
 def under_wsl(layout: Layout) -> Layout:
     """A distribution on WSL's kernel, which has no modules, and with the folder of Windows' libraries in ld.so.conf."""
     file = wsl()["ld_file"]

@@ -8,7 +8,8 @@ other process of the machine and drops every mount; nothing of it was ever visib
 
 What is laid where (measured on Linux 6.1 and 6.18):
   /usr, /etc, …   overlay of the built folder over the real one; writes go to a tmpfs
-  /run            a tmpfs with the real entries bound back, then the built ones; of /var only ldconfig's notes
+  /run            a tmpfs with the real entries bound back, then the built ones; of /var only ldconfig's notes, unless
+                  the host has /var/nvidia: then it is like /run
   /dev            a tmpfs with copies of the real nodes (NVIDIA's left out), then the built ones
   driver root     where it is not /: a tmpfs with such overlays, a /dev of its own, and /proc and /sys
   /proc/driver    the built folder: procfs takes no new ones; /proc/devices and /proc/modules are bound files
@@ -38,7 +39,8 @@ SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the
 BINFMT = "proc/sys/fs/binfmt_misc"
 WSL = "/usr/lib/wsl/lib"
 DISTRIBUTION = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr")  # of a driver root of its own
-OTHER_NODES = ("dxg", "dri", "gdrdrv", "infiniband", "vfio")  # beside those whose name begins with nvidia
+NVIDIA_NODES = ("nvidia", "nvhost", "nvmap", "nvgpu", "nvsciipc", "host1x", "tegra_dc", "v4l2-nv")
+OTHER_NODES = ("dxg", "dri", "gdrdrv", "infiniband", "vfio")  # beside those
 CONTAINER_NODES = ("full", "null", "random", "tty", "urandom", "zero")  # in every container: OCI runtime specification
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,6 +158,7 @@ class Layers:
         with open(f"{root}/.nvsim/machine.json") as f:
             self.host: dict[str, Any] = json.load(f)
         self.live = kernel.live(root, self.host)
+        self.laid: dict[str, tuple[int, int]] = {}  # by place of an overlay: what is written there, what lies below
 
     def lay(self, cgroup: str, lowlevel: dict[str, str]) -> None:
         """All of it, in the order that the parts need."""
@@ -169,7 +172,7 @@ class Layers:
         kept = {name: os.open(path, os.O_PATH) for name, path in tools.items()}
         self.distribution = {name: os.open(f"/{name}", os.O_PATH | os.O_DIRECTORY)
                              for name in DISTRIBUTION if os.path.isdir(f"/{name}")}
-        self._trees()
+        self.lay_trees()
         self._run()
         self._dev()
         self._proc()
@@ -183,13 +186,16 @@ class Layers:
         self.ldconfig()
         kernel.start(self.root, self.host, appear.Appearing(self).show)
 
-    def _trees(self) -> None:
-        """Overlays of every built top-level folder over the real one that it names (/lib may be a link to usr/lib)."""
+    def lay_trees(self) -> None:
+        """Overlays of every built top-level folder over the real one that it names (/lib may be a link to usr/lib).
+
+        May be called again, after files have come: what was written in the meantime stays."""
         layers: dict[str, list[int]] = {}
         for name in sorted(os.listdir(self.root)):
             built = f"{self.root}/{name}"
             if name == "home":  # what its users write there must stay
-                enter_mounts.shadow("/home", f"{self.scratch}/home", skip=lambda name: False, nodes=self.is_root)
+                if not os.path.isdir(f"{self.scratch}/home"):
+                    enter_mounts.shadow("/home", f"{self.scratch}/home", skip=lambda name: False, nodes=self.is_root)
                 enter_mounts.bind_tree(built, "/home")
                 enter_mounts.bind_tree(f"{self.root}/{kernel.TWINS}/home", "/home")
             elif name not in SPECIAL and os.path.isdir(built) and not os.path.islink(built):
@@ -206,17 +212,23 @@ class Layers:
                 if os.path.isdir(f"{top}{path}")]
 
     def _overlay(self, target: str, lowers: list[int], *, writable: bool = True) -> None:
-        """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are."""
+        """The folders `lowers`, the first on top, over `target`; mounts below the target stay where they are.
+
+        A second one takes the place of the first: the kernel does not stack many of them."""
         inner = [(m, os.open(m, os.O_PATH)) for m in procfs.mounts_below(target)]
         real = os.open(target, os.O_PATH | os.O_DIRECTORY)
+        if writable and target in self.laid:
+            written, real = self.laid[target]
+            lowers = [written, *lowers]
         options = "lowerdir=" + ":".join(f"/proc/self/fd/{fd}" for fd in (*lowers, real))
         if writable:
-            name = target.strip("/").replace("/", "-")
+            name = target.strip("/").replace("/", "-") + ("-again" if target in self.laid else "")
             upper, work = f"{self.scratch}/upper/{name}", f"{self.scratch}/work/{name}"
             os.makedirs(upper)
             os.makedirs(work)
             sc.copy_mode(real, upper)
             up, down = os.open(upper, os.O_PATH), os.open(work, os.O_PATH)
+            self.laid[target] = up, real
             options += f",upperdir=/proc/self/fd/{up},workdir=/proc/self/fd/{down}"
             options += "" if self.is_root else ",userxattr"
         sc.mount("nvsim", target, "overlay", 0 if writable else sc.RDONLY, options)
@@ -228,8 +240,8 @@ class Layers:
         """/run: what is there now, then what the host has."""
         enter_mounts.shadow("/run", f"{self.scratch}/run", skip=lambda name: False, nodes=self.is_root)
         enter_mounts.bind_tree(f"{self.root}/run", "/run")
-        for folder in ("/tmp", "/var/log"):  # of MPS; most machines have nothing there
-            if os.path.isdir(f"{self.root}{folder}"):
+        for folder, own in (("/var", "/var/nvidia"), ("/tmp", "/tmp"), ("/var/log", "/var/log")):  # of a Jetson; of MPS
+            if os.path.isdir(f"{self.root}{own}"):  # most machines have nothing there
                 enter_mounts.shadow(folder, f"{self.scratch}/{folder.replace('/', '-')}", skip=lambda name: False,
                                     nodes=self.is_root)
                 enter_mounts.bind_tree(f"{self.root}{folder}", folder)
@@ -239,7 +251,9 @@ class Layers:
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""
-        enter_mounts.shadow("/dev", f"{self.scratch}/dev", skip=_is_nvidia_node, nodes=self.is_root)
+        own = {node["path"].split("/")[2] for node in self.host["devices"] if node["path"].startswith("/dev/")}
+        enter_mounts.shadow("/dev", f"{self.scratch}/dev", skip=lambda name: _is_nvidia_node(name) or name in own,
+                            nodes=self.is_root)
         for path, make in self.nodes():
             if path.startswith("/dev/") and not phase.hidden(self.root, path):
                 make()
@@ -395,7 +409,7 @@ def _can_make_nodes() -> bool:
 
 def _is_nvidia_node(name: str) -> bool:
     """Whether it is a node, or a folder of nodes, of which the machine has its own or none."""
-    return name.startswith(("nvidia", "nvhost", "nvmap")) or name in OTHER_NODES
+    return name.startswith(NVIDIA_NODES) or name in OTHER_NODES
 
 
 def _is_instance_node(node: "dict[str, Any]") -> bool:

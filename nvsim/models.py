@@ -17,6 +17,8 @@ CATALOG = Path(__file__).resolve().parent / "catalog" / "gpus.yaml"
 MIB = 1024 * 1024
 BASE_BOARD_GPUS = 8  # of an HGX
 AMPERE, HOPPER = 7, 9
+BY_NVGPU = "nvgpu"  # the kernel module that drives a GPU whose UUID has no prefix
+INTEGRATED = {"nvidia": 1, BY_NVGPU: 2}  # as Gpu.integrated has it, by kernel module
 BRAND_TESLA, BRAND_GEFORCE, BRAND_NVIDIA = 2, 5, 14
 _UUID = re.compile(r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BUS_ID = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})\.0")
@@ -86,7 +88,7 @@ def board_gpu(model_key: str, *, index: int, minor: int, uuid: str, bus_id: str,
     `serial` is left out on boards without infoROM.  `cpus` are those near it, as Linux lists them: "0-15,128-143".
     Raises NvsimError for an unknown model, UUID, bus id or CPU list."""
     m = model(model_key)
-    if not _UUID.fullmatch(uuid):
+    if not _UUID.fullmatch(f"GPU-{uuid}" if m.get("integrated") == BY_NVGPU else uuid):
         raise NvsimError(f"{uuid!r} is not a GPU UUID", source="uuid",
                          hint="GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx in lower-case hexadecimal: clients parse it")
     place: dict[str, Any] = {"minor": minor, "uuid": uuid, "numa_node": numa_node, "cpu_affinity": cpu_words(cpus),
@@ -120,12 +122,15 @@ def _identity(m: dict[str, Any], branch: int) -> dict[str, Any]:
             "compute_minor": int(minor), "sm_count": m["sm_count"], "cuda_cores": m["cuda_cores"],
             "addressing_mode": 2 if m.get("c2c") else 1 if m["architecture"] >= 6 else 0,
             "gsp_firmware": 0 if m["architecture"] < 6 else int(m["brand"] != BRAND_GEFORCE),
-            "persistence": int(m["brand"] != BRAND_GEFORCE), "utilization_jpeg": 0, "utilization_ofa": 0}
+            "integrated": INTEGRATED.get(m.get("integrated", ""), 0), "utilization_jpeg": 0, "utilization_ofa": 0,
+            "persistence": int(m["brand"] != BRAND_GEFORCE and "integrated" not in m)}
 
 
 def _mig(m: dict[str, Any], branch: int) -> dict[str, Any]:
     """MIG mode is off, or not there: on other boards, and on drivers before the first that has it there."""
     table = mig.table(m["mig"], branch) if m["mig"] else None
+    if table is None and m.get("integrated") == "nvidia":  # off, by published outputs; its instances are not known
+        return {"mig_mode": 0, "mig_pending": 0}
     if table is None:
         return {}
     return {"mig_mode": 0, "mig_pending": 0, "mig_max_devices": table.slices, "mig_table": table.number}
@@ -168,7 +173,7 @@ def _clocks(m: dict[str, Any]) -> dict[str, Any]:
     limits = {f"clock_max_{n}": c for n, c in zip(names, top, strict=True)}
     return clocks | limits | {"clock_min_graphics": low, "clock_app_graphics": app[0], "clock_app_memory": app[1],
                               "clock_default_graphics": app[0], "clock_default_memory": app[1],
-                              "pstate": 8 if geforce else 0}
+                              "pstate": None if "integrated" in m else 8 if geforce else 0}
 
 
 def _power(m: dict[str, Any], index: int) -> dict[str, Any]:
@@ -183,6 +188,8 @@ def _power(m: dict[str, Any], index: int) -> dict[str, Any]:
 
 
 def _thermal(m: dict[str, Any], index: int) -> dict[str, Any]:
+    if "integrated" in m:  # nvidia-smi shows N/A on Orin and Thor
+        return {"temperature": None}
     idle, limits = m.get("idle", {}), m.get("temperature_c", {})
     warmer = index * 3 % 7
     memory = idle.get("memory")
@@ -256,4 +263,4 @@ def _encoded(bus_id: str) -> int:
 
 
 def _pdi(uuid: str) -> int:
-    return int(uuid.replace("-", "")[3:19], 16)
+    return int(uuid.removeprefix("GPU-").replace("-", "")[:16], 16)

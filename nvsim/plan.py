@@ -14,6 +14,7 @@ from nvsim import (
     plan_operator,
     plan_proc,
     plan_sys,
+    plan_tegra,
     plan_wsl,
 )
 from nvsim.errors import NvsimError
@@ -32,12 +33,13 @@ def plan(profile: Profile, *, elf: str = "") -> tuple[Op, ...]:
     links = {op.path: op.target for op in ops.values() if isinstance(op, Symlink)}
     source = f"profile {profile.name}"
     kept = _without(ops, [_real(path, links) for path in profile.absent], f"{source}: absent")
-    for path, text in profile.files:
+    for key, path, text in [*(("files", *of) for of in profile.files), *(("links", *of) for of in profile.links)]:
         place = _real(path, links)
         old = kept.get(place)
         if isinstance(old, Dir):
-            raise NvsimError(f"{path} is a folder", source=f"{source}: files")
-        kept[place] = File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place)))
+            raise NvsimError(f"{path} is a folder", source=f"{source}: {key}")
+        kept[place] = (Symlink(path=place, target=text) if key == "links" else
+                       File(path=place, data=text.encode(), mode=getattr(old, "mode", _file_mode(place))))
     if profile.ldcache.state != "absent" and made.layout.ld_cache:
         root = profile.driver_root
         files = ops if profile.ldcache.state == "stale" else kept
@@ -66,7 +68,8 @@ def twins(profile: Profile, planned: Iterable[Op], elf: str, folder: str) -> tup
 
 def _system(made: Host) -> list[Op]:
     """What lies below the driver root: the driver's own distribution."""
-    return [*plan_driver.base(made), *(plan_wsl if made.profile.wsl else plan_driver).files(made)]
+    files = (plan_wsl if made.profile.wsl else plan_tegra if made.jetson else plan_driver).files(made)
+    return [*plan_driver.base(made), *files]
 
 
 def _machine(made: Host) -> list[Op]:
@@ -74,7 +77,7 @@ def _machine(made: Host) -> list[Op]:
     if made.profile.wsl:
         return [*plan_wsl.machine(made), *plan_proc.files(made)]
     ops = [*plan_driver.sockets(made), *plan_dev.nodes(made), *plan_proc.files(made), *plan_sys.files(made),
-           *plan_operator.files(made.profile), *plan_extras.files(made)]
+           *plan_operator.files(made.profile), *plan_extras.files(made), *plan_tegra.machine(made)]
     if made.profile.driver_root == "/":
         return ops
     return [*plan_driver.base(made), *([plan_driver.cache(made, [])] if made.layout.ld_cache else []), *ops]

@@ -96,7 +96,8 @@ def board(host: Host) -> Board:
     """The machine that the driver library carries: its GPUs, and which kernel modules it will find."""
     assert host.driver
     return Board(driver_version=host.driver.version, cuda_version=host.driver.cuda,
-                 kernel_version=host.kernel.version if host.kernel else "", driver_loaded=host.kernel is not None,
+                 kernel_version=host.kernel.version if host.kernel else "",
+                 driver_loaded=bool(host.profile.kernel_driver),
                  dev_root=host.profile.dev_root or "/", gpus=tuple(gpu.board for gpu in host.gpus))
 
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from nvsim import capabilities
+from nvsim.errors import NvsimError
 from nvsim.ops import File, Op
 from nvsim.plan import plan, without_modules
 from nvsim.profile import Cache, Profile
 
 _OF_MODULES = ("/dev/", "/proc/", "/sys/", "/run/", "/tmp/", "/var/")  # of daemons too, which need the modules
+_FOLDERS = ("etc", "usr", "home", "opt")  # in which files can appear while a machine runs
 Parts = dict[str, tuple[tuple[str, ...], Mapping[str, bytes]]]
 
 
@@ -48,7 +50,11 @@ def parts(profile: Profile, planned: Iterable[Op]) -> Parts:
         nothing = replace(profile, driver="", kernel_driver="", boot="complete", absent=(), files=(), ldcache=Cache())
         before = {op.path: op for op in plan(nothing)}
         stays = {*before, *_above(before), *dict(profile.files), *_above(dict(profile.files))}
-        files = [path for path in there if path not in stays and path not in goes]
+        files = [path for path in there if path not in stays and not f"{path}/".startswith(_OF_MODULES)]
+        elsewhere = [path for path in _uppermost(files) if path.split("/")[1] not in _FOLDERS]
+        if elsewhere:
+            raise NvsimError(f"the driver's files cannot come later where they lie: {elsewhere[0]}",
+                             source=f"profile {profile.name}: boot", hint="boot: no-modules")
         texts = {path: text for path, text in _texts(there, before).items() if not path.startswith(_OF_MODULES)}
         found["files"] = (_uppermost(files), texts)
     return found

@@ -4,7 +4,7 @@ Formats are facts from the public source of the open modules, which share this c
 
 import functools
 
-from nvsim import capabilities, catalogue, plan_extras
+from nvsim import capabilities, catalogue, plan_extras, plan_tegra
 from nvsim.ops import Dir, File, Op
 from nvsim.plan_host import Gpu, Host, uses_gsp
 
@@ -23,9 +23,11 @@ def files(host: Host) -> list[Op]:
             _file(f"{top}/registry", 'Binary: ""\n'), _file(f"{top}/suspend", "suspend hibernate resume\n", 0o644),
             _file(f"{top}/suspend_depth", "default modeset uvm\n", 0o644),
             _file(f"{top}/warnings/README", "Warnings of the driver appear in this folder, a file each.\n"),
-            _file(f"{top}/patches/README", "Patches of the driver appear in this folder, a file each.\n"),
-            Dir(path="/proc/driver/nvidia-uvm/cpu", mode=0o555), Dir(path="/proc/driver/nvidia-uvm/gpus", mode=0o555)]
-    for gpu in host.gpus:
+            _file(f"{top}/patches/README", "Patches of the driver appear in this folder, a file each.\n")]
+    if host.displays_only:
+        return ops
+    ops += [Dir(path="/proc/driver/nvidia-uvm/cpu", mode=0o555), Dir(path="/proc/driver/nvidia-uvm/gpus", mode=0o555)]
+    for gpu in host.pci_gpus:
         folder = f"{top}/gpus/{gpu.bus_id}"
         ops += [_file(f"{folder}/information", information_text(host, gpu)),
                 _file(f"{folder}/registry", 'Binary: ""\n'), _file(f"{folder}/power", power_text(host.kernel.branch))]
@@ -91,10 +93,10 @@ def _capabilities(host: Host) -> list[Op]:
     """MIG and fabric capabilities.  With MIG off a GPU has an empty `mig` folder, named by minor, not by index."""
     assert host.kernel
     top = capabilities.TOP
-    shown = capabilities.shown(gpu.board for gpu in host.gpus)
+    shown = capabilities.shown(gpu.board for gpu in host.pci_gpus)
     ops = [_capability(f"{top}/mig/config", capabilities.CONFIG, 0o400),
            _capability(f"{top}/mig/monitor", capabilities.MONITOR, 0o444),
-           *(Dir(path=f"{top}/gpu{gpu.minor}/mig", mode=0o555) for gpu in host.gpus),
+           *(Dir(path=f"{top}/gpu{gpu.minor}/mig", mode=0o555) for gpu in host.pci_gpus),
            *(_capability(f"{top}/{path}", minor, 0o444) for path, minor in shown.items()),
            _file("/proc/driver/nvidia-caps/mig-minors", mig_minors_text()),
            _file("/proc/driver/nvidia-caps/nvlink-minors", "fabric-mgmt 0\n")]
@@ -132,10 +134,10 @@ def _devices(host: Host) -> str:
     """/proc/devices: both tables by number, names of one major in the order of their registration."""
     characters = [(major, name) for major, names in host.layout.character_majors.items() for name in names]
     if host.kernel:
-        characters += [(major, name) for name, major in catalogue.majors(host.kernel.branch)]
-    elif host.other_cards:
+        characters += [(major, name) for name, major in host.majors]
+    elif host.other_cards or (host.jetson and host.jetson.drm):
         characters += [(226, "drm")]
-    characters += plan_extras.majors(host)
+    characters += [*plan_extras.majors(host), *plan_tegra.majors(host)]
     return ("Character devices:\n" + "".join(f"{major:3} {name}\n" for major, name in sorted(characters, key=_major))
             + "\nBlock devices:\n" + "".join(f"{m:3} {name}\n" for m, name in sorted(host.layout.block_majors.items())))
 
@@ -148,7 +150,7 @@ def _modules(host: Host) -> str:
     """/proc/modules.  Addresses are zero, as for readers without privileges."""
     kind = host.profile.kernel_module
     ours = plan_extras.modules(host)
-    for m in catalogue.modules() if host.kernel else ():
+    for m in host.modules:
         users = (*plan_extras.users(host), *m.users) if m.name == "nvidia" else m.users
         ours += (f"{m.name} {m.size} {len(users)} {''.join(f'{user},' for user in users) or '-'} Live "
                  f"0x0000000000000000 ({m.flags[kind]})\n")

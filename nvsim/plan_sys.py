@@ -39,7 +39,7 @@ class Function:
 
 def files(host: Host) -> list[Op]:
     """Modules, and the PCI functions of GPUs, NVSwitches and other display adapters with the ports that lead there."""
-    functions = [*(f for gpu in host.gpus for f in _gpu_functions(host, gpu)),
+    functions = [*(f for gpu in host.pci_gpus for f in _gpu_functions(host, gpu)),
                  *(replace(f, driver=VFIO) for gpu in host.vfio for f in _gpu_functions(host, gpu)),
                  *(_nvswitch(host, i, bus_id) for i, bus_id in enumerate(host.nvswitches)),
                  *(Function(bus_id=bus_id, vendor=ASPEED, device=BMC, pci_class=0x030000, subsystem=(ASPEED, BMC),
@@ -48,11 +48,11 @@ def files(host: Host) -> list[Op]:
     ops = [op for function in [*ports, *functions] for op in _function(function, places[function.bus_id])]
     if host.kernel:
         ops += _modules(host)
-        for gpu in host.gpus:
-            ops += _drm(places[gpu.bus_id], gpu.bus_id, f"card{gpu.card}", gpu.card)
-            ops += _drm(places[gpu.bus_id], gpu.bus_id, f"renderD{gpu.render}", gpu.render)
+        for gpu in host.pci_gpus:
+            ops += drm(places[gpu.bus_id], gpu.bus_id, f"card{gpu.card}", gpu.card)
+            ops += drm(places[gpu.bus_id], gpu.bus_id, f"renderD{gpu.render}", gpu.render)
     for card, bus_id in enumerate(host.other_cards):
-        ops += _drm(places[bus_id], bus_id, f"card{card}", card)
+        ops += drm(places[bus_id], bus_id, f"card{card}", card)
     for gpu in host.vfio:
         ops += _iommu_group(gpu, [places[f.bus_id] for f in functions if f.bus_id[:-1] == gpu.bus_id[:-1]])
     return [*ops, _file("/sys/module/firmware_class/parameters/path", firmware_path(host.profile) + "\n", 0o644)]
@@ -220,7 +220,8 @@ def _cpu_mask(cpus: str) -> str:
     return ",".join(f"{bits >> 32 * group & 0xFFFFFFFF:08x}" for group in reversed(range(groups)))
 
 
-def _drm(place: str, bus_id: str, name: str, minor: int) -> list[Op]:
+def drm(place: str, bus_id: str, name: str, minor: int) -> list[Op]:
+    """A DRM node of the device in the folder `place`, whose name is `bus_id`."""
     folder = f"{place}/drm/{name}"
     up = "../" * (folder.count("/") - 1)
     below = folder.removeprefix("/sys")
@@ -236,7 +237,7 @@ def _modules(host: Host) -> list[Op]:
     assert host.kernel
     ops: list[Op] = []
     kind = host.profile.kernel_module
-    for module in catalogue.modules():
+    for module in host.modules:
         top = f"/sys/module/{module.name}"
         users = (*plan_extras.users(host), *module.users) if module.name == "nvidia" else module.users
         source = hashlib.sha256(f"{module.name} {host.kernel.version} {kind}".encode()).hexdigest()[:24].upper()

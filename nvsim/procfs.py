@@ -2,7 +2,8 @@
 
 Kept free of heavy imports, like nvsim/enter.py, which uses it."""
 
-OTHER_MAJORS = ("gdrdrv", "infiniband_mad", "infiniband_verbs")  # of which a machine has its own or none
+# Of which a machine has its own or none.
+OTHER_MAJORS = ("gdrdrv", "infiniband_mad", "infiniband_verbs", "nvgpu", "nvhost")
 
 
 def text(path: str) -> str:

@@ -1,11 +1,9 @@
 """Profile YAML → Profile: one emulated machine (DESIGN §8).  What a profile does not say comes from the catalogue."""
 
 import difflib
-import hashlib
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from posixpath import normpath
 from typing import Any, Literal
@@ -16,45 +14,26 @@ from nvsim import (
     models,
     profile_extras,
     profile_fabric,
+    profile_gpus,
     profile_leftover,
     profile_mig,
+    profile_tegra,
     profile_wsl,
 )
 from nvsim.document import Keys
 from nvsim.errors import NvsimError
 from nvsim.profile_extras import Extras
 from nvsim.profile_fabric import Bridge, Fabric
+from nvsim.profile_gpus import Gpu
 from nvsim.profile_leftover import Leftover
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
-MOST_GPUS = 64
-_UUID = re.compile(r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_BUS_ID = re.compile(r"(?:([0-9a-f]{4}|[0-9a-f]{8}):)?([0-9a-f]{2}):([0-1][0-9a-f])\.0")
-# Where the eight GPUs of a DGX A100 and a DGX H100 sit; further ones continue in the next PCI domain.
-_BUSES = ((0x07, 0x0F, 0x47, 0x4E, 0x87, 0x90, 0xB7, 0xBD), (0x1B, 0x43, 0x52, 0x61, 0x9D, 0xC3, 0xD1, 0xDF))
 
 Placeholders = Literal["files", "none"]
 # What the machine is to its GPUs, as nvmlGpuVirtualizationMode_t.
 VIRTUALIZATION = {"none": 0, "passthrough": 1, "vgpu-guest": 2, "vgpu-host": 3}
 BOOT = ("complete", "no-modules", "no-driver")
 CacheState = Literal["fresh", "stale", "absent"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """One GPU.  `model` is a key of gpus.yaml; `index` is NVML's order, which is that of the bus ids.
-
-    `numa_node` is -1 where it follows from the index: the GPUs are spread evenly over the nodes.  `mig` are the
-    instances of a GPU in MIG mode, None of one that is not."""
-
-    index: int
-    minor: int
-    model: str
-    uuid: str
-    bus_id: str
-    serial: str
-    numa_node: int = -1
-    mig: tuple[profile_mig.Wanted, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +74,7 @@ class Profile:
     virtualization: str = "none"  # a word of VIRTUALIZATION
     leftover: Leftover = Leftover()  # libraries of a second driver version
     wsl: tuple[profile_wsl.Store, ...] = ()  # the driver stores of a WSL 2 machine; `kernel_driver` is Windows' driver
+    tegra: profile_tegra.Tegra | None = None  # the machine is a Jetson; its driver is that of its release
     other_cards: int = 0  # DRM cards of other adapters, such as a BMC, numbered before NVIDIA's
     numa_nodes: int = 1
     cpus: int = 64
@@ -103,14 +83,14 @@ class Profile:
     ldcache: Cache = Cache()
     absent: tuple[str, ...] = ()  # patterns of paths that are not there; a folder goes with all that is in it
     files: tuple[tuple[str, str], ...] = ()  # files that are there in addition, or with another text
+    links: tuple[tuple[str, str], ...] = ()  # symbolic links that are there in addition, or lead elsewhere: to a target
     placeholders: Placeholders = "files"  # what stands for a device node where none can be made
 
 
 KEYS = ("profile", "about", "layout", "arch", "boot", "driver", "kernel_driver", "kernel_module", "driver_root",
         "dev_root", "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
-        "virtualization", "wsl", "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "absent",
-        "files", "placeholders", "vfio", "leftover", *profile_extras.KEYS)
-GPU_KEYS = ("model", "count", "minors", "uuids", "bus_ids", "serials", "numa", "mig")
+        "virtualization", "wsl", "tegra", "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache",
+        "absent", "files", "links", "placeholders", "vfio", "leftover", *profile_extras.KEYS)
 
 
 def names() -> list[str]:
@@ -182,11 +162,16 @@ def of(value: object, source: str, *, name: str = "") -> Profile:
 
 def _changed(base: Profile, keys: Keys) -> Profile:
     """The base with the values of the keys that are given."""
-    driver = _version(keys, "driver", base.driver)
-    kernel = _version(keys, "kernel_driver", driver if "driver" in keys else base.kernel_driver)
-    default_kind = base.kernel_module if "driver" not in keys else "open" if _branch(kernel) >= 560 else "closed"
-    gpus = _gpus(keys, "gpus", base.name, 0) if "gpus" in keys else base.gpus
-    vfio = _gpus(keys, "vfio", base.name, len(gpus)) if "vfio" in keys else base.vfio
+    tegra = profile_tegra.jetson(keys, base.tegra)
+    if tegra or base.tegra:
+        base = _as_jetson(base, tegra, keys)
+    driver = base.driver if tegra else _version(keys, "driver", base.driver)
+    kernel = base.kernel_driver if tegra else _version(keys, "kernel_driver", driver if "driver" in keys
+                                                       else base.kernel_driver)
+    newer = "driver" in keys and not tegra
+    default_kind = ("open" if _branch(kernel) >= 560 else "closed") if newer else base.kernel_module
+    gpus = profile_gpus.gpus(keys, "gpus", base.name, 0) if "gpus" in keys else base.gpus
+    vfio = profile_gpus.gpus(keys, "vfio", base.name, len(gpus)) if "vfio" in keys else base.vfio
     nvswitches = keys.flag("nvswitches", default=_has_switches(gpus) if "gpus" in keys else base.nvswitches)
     fabric = base.fabricmanager if nvswitches == base.nvswitches else nvswitches
     return Profile(
@@ -205,14 +190,37 @@ def _changed(base: Profile, keys: Keys) -> Profile:
         fabric=profile_fabric.fabric(keys, base.fabric),
         virtualization=keys.choice("virtualization", tuple(VIRTUALIZATION), base.virtualization),
         leftover=profile_leftover.leftover(keys, base.leftover),
-        wsl=profile_wsl.stores(keys, base.wsl, base.name),
+        wsl=profile_wsl.stores(keys, base.wsl, base.name), tegra=tegra,
         other_cards=keys.integer("other_cards", base.other_cards, 0, 16),
         numa_nodes=keys.integer("numa_nodes", base.numa_nodes, 1, 64), cpus=keys.integer("cpus", base.cpus, 1, 1024),
         threads=keys.integer("threads", base.threads, 1, 8),
         dev_char_links=keys.flag("dev_char_links", default=base.dev_char_links), ldcache=_cache(keys, base.ldcache),
         absent=base.absent + tuple(_path(p, w) for w, p in keys.items("absent")),
-        files=tuple(sorted((dict(base.files) | _files(keys)).items())),
+        files=tuple(sorted((dict(base.files) | _texts(keys, "files")).items())),
+        links=tuple(sorted((dict(base.links) | _texts(keys, "links")).items())),
         placeholders=_placeholders(keys.choice("placeholders", ("files", "none"), base.placeholders)))
+
+
+def _as_jetson(base: Profile, tegra: profile_tegra.Tegra | None, keys: Keys) -> Profile:
+    """The base with what follows from the board and its release; without them it is no Jetson any more.
+
+    Raises NvsimError if the keys name another driver."""
+    if tegra is None:
+        return replace(base, driver="", kernel_driver="", gpus=(), arch="x86_64", layout="ubuntu22.04", tegra=None)
+    board, release = tegra.facts()
+    version, kernel = release.driver.version, base.kernel_driver
+    for key in ("driver", "kernel_driver"):
+        if keys.text(key, version) not in (version, *(("none",) if key == "kernel_driver" else ())):
+            raise NvsimError(f"the driver of L4T {tegra.l4t} is {version}", source=keys.where(key),
+                             hint=f"no {key}; another driver comes with another l4t")
+    if "kernel_driver" in keys or kernel or not base.tegra:
+        kernel = "" if keys.text("kernel_driver") == "none" else version
+    same = base.tegra is not None and base.tegra.board == tegra.board
+    own = Keys({"gpus": [{"model": board.gpu}]}, "tegra", ("gpus",))
+    return replace(
+        base, tegra=tegra, driver=version, kernel_driver=kernel, kernel_module="open", layout=release.layout,
+        arch=profile_tegra.ARCH, persistenced=False, compat32=False, cpus=base.cpus if same else board.cpus,
+        gpus=base.gpus if same else profile_gpus.gpus(own, "gpus", base.name, 0))
 
 
 def near(profile: Profile, gpu: Gpu, place: int) -> int:
@@ -232,8 +240,11 @@ def _placeholders(word: str) -> Placeholders:
 def _checked(profile: Profile, keys: Keys) -> Profile:
     """The profile, if its parts fit together."""
     catalogue.layout(profile.layout, keys.where("layout"), arch=profile.arch)
+    profile_tegra.check(profile.tegra, arch=profile.arch, driver_root=profile.driver_root, dev_root=profile.dev_root,
+                        wsl=bool(profile.wsl), gpus=tuple(gpu.model for gpu in profile.gpus),
+                        source=keys.where("tegra" if profile.tegra else "gpus"))
     oldest = catalogue.oldest_branch(profile.arch)
-    if profile.driver and _branch(profile.driver) < oldest:
+    if profile.driver and not profile.tegra and _branch(profile.driver) < oldest:
         raise NvsimError(f"the catalogue has no {profile.arch} libraries of driver {profile.driver}",
                          source=keys.where("driver"), hint=f"branch {oldest} or newer")
     profile_leftover.check(profile.leftover, driver=profile.driver, wsl=bool(profile.wsl),
@@ -313,17 +324,19 @@ def _path(value: object, source: str) -> str:
     return normpath("/" + path.lstrip("/"))
 
 
-def _files(keys: Keys) -> dict[str, str]:
-    value = keys.raw("files")
+def _texts(keys: Keys, key: str) -> dict[str, str]:
+    """Paths of files or links, each with its text or target."""
+    value, source = keys.raw(key), keys.where(key)
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise NvsimError(f"expected paths and texts, got {document.kind(value)}", source=keys.where("files"))
-    files = {_path(path, keys.where("files")): document.text(text, f"{keys.where('files')}: {str(path)[:60]}")
-             for path, text in value.items()}
-    if any(path == "/" or path == "/.nvsim" or path.startswith("/.nvsim/") for path in files):
-        raise NvsimError("a file cannot take that place", source=keys.where("files"))
-    return files
+        raise NvsimError(f"expected paths and texts, got {document.kind(value)}", source=source)
+    found = {_path(path, source): document.text(text, f"{source}: {str(path)[:60]}") for path, text in value.items()}
+    if any(path == "/" or path == "/.nvsim" or path.startswith("/.nvsim/") for path in found):
+        raise NvsimError("a file cannot take that place", source=source)
+    if key == "links" and not all(found.values()):
+        raise NvsimError("a link needs a target", source=source)
+    return found
 
 
 def _cache(keys: Keys, base: Cache) -> Cache:
@@ -340,90 +353,3 @@ def _cache(keys: Keys, base: Cache) -> Cache:
 def _has_switches(gpus: tuple[Gpu, ...]) -> bool:
     """Several GPUs of a model whose base board has NVSwitches; a single one is a part of such a machine."""
     return len(gpus) > 1 and "nvswitch_bus_ids" in models.model(gpus[0].model)
-
-
-def _gpus(keys: Keys, key: str, name: str, first: int) -> tuple[Gpu, ...]:
-    """The GPUs of a list in the order of their bus ids, after `first` others.
-
-    Minors follow that order, as the driver hands them out at probe."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    for where, item in keys.items(key):
-        found += _group(item, where, name, first + len(found))
-        if len(found) > MOST_GPUS:
-            raise NvsimError(f"more than {MOST_GPUS} GPUs", source=where)
-    ordered = sorted(found, key=lambda pair: pair[0])
-    return tuple(Gpu(index=index, minor=index if values["minor"] < 0 else values["minor"], bus_id=bus_id,
-                     model=values["model"], uuid=values["uuid"], serial=values["serial"],
-                     numa_node=values["numa_node"], mig=values["mig"])
-                 for index, (bus_id, values) in enumerate(ordered))
-
-
-def _group(item: object, where: str, name: str, first: int) -> list[tuple[str, dict[str, Any]]]:
-    """The GPUs of one entry: bus id, and the values of a Gpu; minor -1 where it follows the order."""
-    keys = Keys(item, where, GPU_KEYS)
-    if "model" not in keys:
-        raise NvsimError("the model is missing", source=where, hint="model: KEY; see: nvsim list gpus")
-    try:
-        model = models.model(keys.text("model"))["key"]
-    except NvsimError as e:
-        raise NvsimError(e.message, source=keys.where("model"), hint=e.hint) from None
-    count = keys.integer("count", 1, 1, MOST_GPUS)
-    minors = [document.integer(value, at, 0, 247) for at, value in _list(keys, "minors", count)]
-    uuids = [_uuid(value, at) for at, value in _list(keys, "uuids", count)]
-    bus_ids = [_bus_id(value, at) for at, value in _list(keys, "bus_ids", count)]
-    serials = [_serial(value, at) for at, value in _list(keys, "serials", count)]
-    nodes = [document.integer(value, at, 0, 63) for at, value in _list(keys, "numa", count)]
-    instances = profile_mig.parse(keys.raw("mig"), keys.where("mig"), model, count) if "mig" in keys else {}
-    return [(bus_ids[i] if bus_ids else _default_bus_id(first + i, model),
-             {"model": model, "minor": minors[i] if minors else -1, "numa_node": nodes[i] if nodes else -1,
-              "mig": instances.get(i),
-              "uuid": uuids[i] if uuids else _default_uuid(name, first + i),
-              "serial": serials[i] if serials else _default_serial(name, first + i)}) for i in range(count)]
-
-
-def _list(keys: Keys, key: str, count: int) -> list[tuple[str, Any]]:
-    found = keys.items(key)
-    if key in keys and len(found) != count:
-        raise NvsimError(f"{len(found)} values for {count} GPUs", source=keys.where(key))
-    return found
-
-
-def _uuid(value: object, source: str) -> str:
-    text = document.text(value, source)
-    if not _UUID.fullmatch(text):
-        raise NvsimError(f"{text[:60]!r} is not a GPU UUID", source=source,
-                         hint="GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx in lower-case hexadecimal: clients parse it")
-    return text
-
-
-def _bus_id(value: object, source: str) -> str:
-    """A PCI address as Linux writes it; the domain may be left out or have eight digits."""
-    text = document.text(value, source).lower()
-    found = _BUS_ID.fullmatch(text)
-    if not found or int(found[1] or "0", 16) > 0xFFFF:
-        raise NvsimError(f"{text[:60]!r} is not a PCI address", source=source, hint="such as 0000:07:00.0")
-    return f"{int(found[1] or '0', 16):04x}:{found[2]}:{found[3]}.0"
-
-
-def _serial(value: object, source: str) -> str:
-    text = document.text(value, source)
-    if not re.fullmatch(r"[0-9A-Z]{0,30}", text):
-        raise NvsimError(f"{text[:60]!r} is not a serial number", source=source, hint="13 digits")
-    return text
-
-
-def _default_bus_id(index: int, model: str) -> str:
-    """Places of the first table, or of the second if the model's base board has NVSwitches in those of the first."""
-    switches = models.model(model).get("nvswitch_bus_ids", ())
-    buses = _BUSES[any(f"0000:{bus:02x}:00.0" in switches for bus in _BUSES[0])]
-    return f"{index // len(buses):04x}:{buses[index % len(buses)]:02x}:00.0"
-
-
-def _default_uuid(name: str, index: int) -> str:
-    digits = hashlib.sha256(f"uuid of {name}/{index}".encode()).hexdigest()
-    return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:32]))
-
-
-def _default_serial(name: str, index: int) -> str:
-    number = int.from_bytes(hashlib.sha256(f"serial of {name}/{index}".encode()).digest()[:6])
-    return f"132{number % 10**10:010d}"

@@ -23,6 +23,7 @@ from nvsim import (
     record_facts,
     record_files,
     record_layout,
+    record_leftover,
     record_mig,
     record_nvml,
     record_wsl,
@@ -36,8 +37,8 @@ from nvsim.record_nvml import Said
 # What a recording can say, in the order of the documentation; `profile` and `placeholders` show on no machine.
 KEYS = ("about", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root", "operator",
         "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl",
-        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "vfio", *profile_extras.KEYS,
-        "absent", "files")
+        "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "vfio", "leftover",
+        *profile_extras.KEYS, "absent", "files")
 _STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
 _Keys = dict[str, Any]
 
@@ -62,7 +63,11 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     """The profile of the machine that this runs on.
 
     `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
-    and for errors of NVML and, on WSL 2, of libdxcore.so."""
+    and for errors of NVML and, on WSL 2, of libdxcore.so; on a Jetson too."""
+    if os.path.exists("/etc/nv_tegra_release"):
+        raise NvsimError("this is a Jetson: what its kernel shows of its GPU does not tell what it is",
+                         source="/etc/nv_tegra_release",
+                         hint="start from `profile: jetson-agx-orin` and see docs/profiles.md: tegra")
     kept = kept or Kept()
     facts = record_facts.gather()
     wsl = os.path.exists("/dev/dxg")
@@ -89,6 +94,8 @@ def _linux(facts: Facts, kept: Kept) -> _Read:
     notes = [f"NVLinks, MIG instances and fabric are not recorded: {why}"] if why else []
     notes += [f"NVML does not know the GPU at {gpu.bus_id}" for gpu in facts.gpus if said and gpu.bus_id not in said]
     keys |= {"layout": driver.layout, "driver_root": driver.root, **_dev_root(facts, driver.root)}
+    if other := record_leftover.leftover(keys, driver):
+        keys["leftover"] = other
     return facts, keys | _said_of_all(facts, said, keep=kept.uuids), said, notes
 
 

@@ -10,6 +10,7 @@ from nvsim import plan, plan_host, profile
 from nvsim.errors import NvsimError
 from nvsim.profile import Profile
 from nvsim.profile_fabric import NO_CLUSTER
+from nvsim.profile_gpus import Gpu
 from nvsim.record import Kept, record, said_in_full
 
 _MOST_TEXT = 60
@@ -56,7 +57,7 @@ def _alike(found: Profile, wanted: Profile, kept: Kept) -> Profile:
     return replace(found, gpus=gpus, vfio=vfio, fabric=replace(found.fabric, cluster=cluster))
 
 
-def _gpu_alike(found: Profile, wanted: Profile, n: int, kept: Kept) -> profile.Gpu:
+def _gpu_alike(found: Profile, wanted: Profile, n: int, kept: Kept) -> Gpu:
     """One GPU; MIG instances are the same where they lie in the same places, in whatever order they are listed."""
     gpu = found.gpus[n]
     if n >= len(wanted.gpus):

@@ -30,7 +30,7 @@ def driver(root: str, arch: str = "x86_64") -> Driver | None:
 
     Of several layouts and places it is that of the system's own name, else the one whose files are there best."""
     found = [one for place in ROOTS for name in catalogue.layout_names(arch)
-             if (one := _driver(root, place, name, arch))]
+             for one in _drivers(root, place, name, arch)]
     return max(found, key=lambda one: (_named(root + one.root.rstrip("/"), one.layout, root), _fit(root, one, arch),
                                        _compiled(root, one.layout)), default=None)
 
@@ -66,15 +66,15 @@ def _compiled(root: str, name: str) -> bool:
     return catalogue.layout(name).compiler in _text(f"{root}/proc/driver/nvidia/version")
 
 
-def _driver(root: str, place: str, name: str, arch: str) -> Driver | None:
+def _drivers(root: str, place: str, name: str, arch: str) -> list[Driver]:
+    """The driver of each version whose libraries are there, first the one that libnvidia-ml.so.1 leads to."""
     folder = glob.escape(root + place.rstrip("/")) + catalogue.layout(name, arch=arch).path("<libdir>", "*")
     link = next(iter(glob.glob(f"{folder}/libnvidia-ml.so.1")), "")
     files = [*([os.path.realpath(link)] if link else []), *sorted(glob.glob(f"{folder}/libnvidia-ml.so.*.*")),
              *sorted(glob.glob(f"{folder}/libcuda.so.*.*"))]
-    for file in files:
-        if version := _VERSION.search(file):
-            return Driver(root=place, layout=name, version=version[1], library=link or file)
-    return None
+    versions = {found[1]: link or file for file in reversed(files) if (found := _VERSION.search(file))}
+    return [Driver(root=place, layout=name, version=version, library=library)
+            for version, library in reversed(versions.items())]
 
 
 def _fit(root: str, one: Driver, arch: str) -> int:

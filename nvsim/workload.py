@@ -92,7 +92,8 @@ class _Body:
         self._idle_power = float(rest.power_usage or UNKNOWN_POWER)  # a board that does not say gets warm nevertheless
         self._limit = float(rest.power_limit_enforced or rest.power_limit or 10 * self._idle_power)
         self._power = self._idle_power
-        self._temperature = float(rest.temperature)
+        self._cool = float(rest.temperature or 0)
+        self._temperature = self._cool
         self._energy = float(rest.energy or 0)
 
     def second(self, demand: Demand) -> dict[str, Any]:
@@ -121,8 +122,8 @@ class _Body:
 
     def _heat(self) -> None:
         span = max(1.0, float(self._rest.power_limit_default or self._limit) - self._idle_power)
-        resistance = (self._hottest() - COOLER - self._rest.temperature) / span
-        goal = self._rest.temperature + (self._power - self._idle_power) * resistance
+        resistance = (self._hottest() - COOLER - self._cool) / span
+        goal = self._cool + (self._power - self._idle_power) * resistance
         self._temperature += (goal - self._temperature) / HEAT_SECONDS
 
     def _clocks(self, compute: float, capped: float, reasons: int) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class _Body:
                 "pcie_rx": self._rest.pcie_rx + round(link * _part(demand.pcie))}
 
     def _temperatures(self) -> dict[str, Any]:
-        rise = self._temperature - self._rest.temperature
+        rise = self._temperature - self._cool
         fan = max(0, min(100, round(30 + 1.4 * (self._temperature - 45)))) if self._temperature >= 45 else \
             self._rest.fan_speed
         return {"temperature": round(self._temperature), "fan_speed": fan, "fan_rpm": 30 * (fan or 0),

@@ -27,6 +27,7 @@ struct nvsim_gpu {
     char inforom_ecc[16]; /* infoROM ECC object version */
     char inforom_power[16]; /* infoROM power object version */
     uint32_t minor; /* N of /dev/nvidiaN */
+    uint32_t integrated; /* 0 on a board of its own; in a Tegra processor 1 by the module nvidia, 2 by nvgpu */
     uint32_t board_id; /* same for GPUs of one physical board */
     uint32_t module_id; /* position on the base board */
     uint32_t brand; /* nvmlBrandType_t */

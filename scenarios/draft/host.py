@@ -8,6 +8,7 @@ from itertools import groupby
 
 from nvsim import catalogue, models, plan, profile
 from nvsim.errors import NvsimError
+from nvsim.profile_gpus import MOST_GPUS
 from scenarios.draft.facts import Facts, Gpu
 from scenarios.draft.scrub import Scrub
 
@@ -108,10 +109,10 @@ def _usual_driver(model: str) -> str:
 
 def _gpus(facts: Facts, assumed: Assumed) -> list[tuple[str, Gpu]]:
     """The GPUs with their models, as far as profiles may have them."""
-    gpus = facts.gpus[:profile.MOST_GPUS]
+    gpus = facts.gpus[:MOST_GPUS]
     if not gpus:
         minors = [int(node[len("/dev/nvidia"):]) for node in facts.nodes if re.fullmatch(r"/dev/nvidia\d{1,2}", node)]
-        gpus = tuple(Gpu(index=i, minor=minor) for i, minor in enumerate(sorted(set(minors))[:profile.MOST_GPUS]))
+        gpus = tuple(Gpu(index=i, minor=minor) for i, minor in enumerate(sorted(set(minors))[:MOST_GPUS]))
         assumed["host", "gpus"] = ("the report shows device nodes and no model" if gpus
                                    else "the report names no GPU: one of a common model")
     found = []

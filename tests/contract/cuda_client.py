@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 from nvsim import board
-from nvsim.models import board_gpu
+from nvsim.models import board_gpu, model
 from nvsim.native.compile import compile_all
 
 UUID = "GPU-{:08x}-0000-0000-0000-000000000000"
 NODES = ("nvidiactl", "nvidia-uvm")
+NODES_OF_NVGPU = ("nvhost-ctrl-gpu", "host1x-fence", "dri/renderD128")
 
 
 class Host:
@@ -20,15 +21,16 @@ class Host:
     def __init__(self, root, *models, gpu=None, **changes):
         self.root, self.path = str(root), f"{root}/libcuda.so.1"
         shutil.copy(compile_all("libcuda.so")[0], self.path)
-        gpus = tuple(board_gpu(m, index=i, minor=i, uuid=UUID.format(0xA0 + i), bus_id=f"0000:{i + 1:02x}:00.0")
+        gpus = tuple(board_gpu(m, index=i, minor=i, uuid=_uuid(m, i), bus_id=f"0000:{i + 1:02x}:00.0")
                      for i, m in enumerate(models))
         self.board = board.Board(**{"driver_version": "550.54.15", "cuda_version": "12.4", "dev_root": self.root,
                                     "gpus": gpus, **changes})
         board.write(self.path, self.board)
         for place in range(len(gpus) if gpu else 0):
             board.update(self.path, place, **gpu)
-        os.makedirs(f"{root}/dev", exist_ok=True)
-        for name in (*NODES, *(f"nvidia{i}" for i in range(len(gpus)))):
+        os.makedirs(f"{root}/dev/dri", exist_ok=True)
+        by_nvgpu = NODES_OF_NVGPU if any(gpu.integrated == 2 for gpu in gpus) else ()
+        for name in (*NODES, *(f"nvidia{i}" for i in range(len(gpus))), *by_nvgpu):
             open(f"{root}/dev/{name}", "w").close()
 
     def without(self, *names):
@@ -46,6 +48,12 @@ class Host:
         done = subprocess.run([sys.executable, "-c", start + code], env={**os.environ, **env}, capture_output=True,
                               text=True, check=True, timeout=60)
         return done.stdout, done.stderr
+
+
+def _uuid(name, index):
+    """The UUID of a GPU that nvgpu drives has no prefix."""
+    bare = model(name).get("integrated") == "nvgpu"
+    return UUID.format(0xA0 + index).removeprefix("GPU-" if bare else "")
 
 
 class CudaError(Exception):

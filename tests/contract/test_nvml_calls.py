@@ -357,8 +357,8 @@ def test_what_a_board_does_not_have_is_not_supported(host):
                           "MaxMigDeviceCount", "Brand")}
     assert asked == {"FanSpeed": [-3, -3, 0, -3, -3], "NumFans": [-3, -3, 1, -3, -3],
                      "DefaultEccMode": [1, 1, -3, 1, -3], "RetiredPagesPendingStatus": [-3, 0, -3, -3, -3],
-                     "PowerUsage": [49680, 33880, 18517, 70030, -3], "MaxMigDeviceCount": [7, 0, 0, 7, 0],
-                     "Brand": [14, 14, 5, 14, 0]}
+                     "PowerUsage": [49680, 33880, 18517, 70030, -3], "MaxMigDeviceCount": [7, 0, 0, 7, -3],
+                     "Brand": [14, 14, 5, 14, -3]}
     serials = [text(lib, "nvmlDeviceGetSerial", handle(lib, i)) for i in range(3)]
     assert serials == ["1650000000000", "1650000000001", -3]
 

@@ -34,7 +34,7 @@ BASE = "a100x8"  # recorded in full; of the other profiles, what differs from it
 # Those whose driver answers.  What is beside the GPUs, or the GPU Operator's, is nothing that NVML tells of.
 PROFILES = [name for name in profile.names() if (said := profile.load(name)).driver and not said.operator
             and said.boot == "complete" and not said.leftover.driver and (said.wsl or said.driver == said.kernel_driver)
-            and not (said.absent or said.vfio or said.extras != Extras())]
+            and not (said.tegra or said.absent or said.vfio or said.extras != Extras())]
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ class Host:
 
     def __init__(self, folder: Path, name: str = "a100x8", *, cgroup: str = "host", **changes: Any) -> None:
         folder.chmod(0o755)
-        self.folder = folder
+        self.folder, self.cgroup = folder, cgroup
         build.build(profile.load(name), str(folder / "machine"))
         install(str(folder / "bin"), sys.executable)
         self.machine = Machine(str(folder / "machine"), cgroup=cgroup)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ PATIENT = f"import sys\nfor line in sys.stdin:\n    exec({INIT!r})\n    sys.stdo
 
 @pytest.fixture
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
-    build.build(profile.load(request.param), str(tmp_path / "root"))
+    build.build(profile.of(request.param, "host"), str(tmp_path / "root"))
     with Machine(str(tmp_path / "root")) as machine:
         yield machine
 
@@ -80,6 +80,16 @@ def test_a_machine_shows_each_part_of_its_driver_when_it_comes(host: Machine) ->
     assert (shown(host), init(host)) == ({**nothing, "libraries": ["libnvidia-ml.so.1"]}, "9")
     ctl(host, "driver", "load")
     assert (shown(host), init(host)) == (after, "0 1")
+
+
+@pytest.mark.parametrize("host", [{"profile": "t4x1-first-boot", "layout": name} for name in ("debian12", "rhel9")],
+                         indirect=True, ids=["debian12", "rhel9"])
+def test_packages_of_other_distributions_come_too_and_what_was_written_before_stays(host: Machine) -> None:
+    host.run(["sh", "-c", "echo mine > /usr/lib/mine; echo mine > /etc/mine"])
+    ctl(host, "driver", "load")
+    assert init(host) == "0 1"
+    assert host.run(["nvidia-smi", "-L"]).returncode == 0
+    assert host.run(["cat", "/usr/lib/mine", "/etc/mine"]).stdout == "mine\nmine\n"
 
 
 @pytest.mark.parametrize("host", ["libraries-only"], indirect=True)

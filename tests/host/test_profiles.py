@@ -1,40 +1,31 @@
-"""Every profile of this package: all who ask the machine get the answer that the profile and the catalogue give."""
+"""Every profile of this package: all who ask the machine get the answer that the profile and the catalogue give.
+
+One entry of a machine for all tools.  A new profile joins by itself; what must be found is reckoned in reckoned.py."""
 
 import json
 import re
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import machine_tools
 import pytest
 import reached
+import reckoned
 
-from nvsim import board, build, catalogue, models, profile
+from nvsim import board, build, catalogue, profile, record, record_check
 from nvsim.machine import Machine
+from nvsim.profile import Profile
 from toolkit.launchers import install
 
 pytestmark = pytest.mark.host
-# Those whose driver answers: library and kernel modules of one version, and nodes.  Others: test_special_hosts.py
-WITH_DRIVER = [name for name in profile.names() if (said := profile.load(name)).driver and not said.absent
-               and not said.wsl and said.boot == "complete" and said.driver == said.kernel_driver]
-
-# What an NVML program sees, printed by nvidia-ml-py in a process of its own.
-CLIENT = """
-import json, pynvml as n
-def text(value): return value.decode() if isinstance(value, bytes) else value
-def of(function, *arguments):
-    try: return function(*arguments)
-    except (n.NVMLError_NotSupported, n.NVMLError_InvalidArgument): return None
-n.nvmlInit()
-print(json.dumps({"driver": text(n.nvmlSystemGetDriverVersion()), "cuda": n.nvmlSystemGetCudaDriverVersion(), "gpus": [{
-    "uuid": text(n.nvmlDeviceGetUUID(d)), "name": text(n.nvmlDeviceGetName(d)), "minor": n.nvmlDeviceGetMinorNumber(d),
-    "bus_id": text(n.nvmlDeviceGetPciInfo(d).busId).lower()[4:], "serial": text(of(n.nvmlDeviceGetSerial, d)),
-    "memory": of(lambda d: n.nvmlDeviceGetMemoryInfo(d).total, d),
-    "power": of(n.nvmlDeviceGetPowerManagementDefaultLimit, d), "compute": n.nvmlDeviceGetCudaComputeCapability(d),
-    "links": [link for link in range(18) if of(n.nvmlDeviceGetNvLinkState, d, link)],
-} for d in map(n.nvmlDeviceGetHandleByIndex, range(n.nvmlDeviceGetCount()))]}))
-"""
+# The files that libcuda and NVML are in the loader's cache.
+CACHED = r"/sbin/ldconfig -p | sed -n 's/^\tlib\(cuda\|nvidia-ml\)\.so\.1 .*=> //p' | xargs -r readlink -f"
+NOT_YET = "not supported by this command"  # a way of the toolkit that is not there yet says so; then it is not judged
+Answer = dict[str, Any]  # of a tool: code, out, err
+NO_KEY_FOR = {field for field in Profile.__dataclass_fields__ if field not in (*record.KEYS, "extras", "name")}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +38,8 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
-    build.build(profile.load(request.param), str(tmp_path / "root"))
+    said = profile.load(request.param)
+    build.build(said, str(tmp_path / "root"), elf=said.arch)
     with Machine(str(tmp_path / "root")) as machine:
         yield machine
 
@@ -59,80 +51,141 @@ def out(machine: Machine, *argv: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("name", "host"), [(name, name) for name in WITH_DRIVER], indirect=["host"], ids=WITH_DRIVER)
-def test_every_reader_of_the_machine_sees_what_its_profile_says(name: str, host: Machine, prefix: str) -> None:
+@pytest.mark.parametrize(("name", "host"), [(name, name) for name in profile.names()], indirect=["host"],
+                         ids=profile.names())
+def test_every_tool_finds_what_the_machine_of_a_profile_has(name: str, host: Machine, prefix: str,
+                                                                requires: Callable[..., None]) -> None:
+    requires("ldconfig", "readelf", "file")
     said = profile.load(name)
-    facts = [models.model(gpu.model) for gpu in said.gpus]
-    uuids = [gpu.uuid for gpu in said.gpus]
+    done = host.run([sys.executable, machine_tools.__file__, json.dumps(tools(said, prefix))],
+                    env=reached.environment(host.root, said))
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    wanted = {
+        "ldconfig -p": reckoned.cached(said, "/"),
+        "ldconfig -p, driver root": reckoned.cached(said, said.driver_root) if said.driver_root != "/" else set(),
+        "ldd": set(), "readelf": reckoned.libraries(said), "file": programs(said), "pynvml": reckoned.pynvml(said),
+        "nvidia-smi": reckoned.smi(said), "nvidia-container-cli": reckoned.container_cli(said),
+        "nvidia-ctk cdi generate": reckoned.cdi(said), "nvsim record": []}
+    found = {
+        "ldconfig -p": set(answers["ldconfig"]["out"].split()),
+        "ldconfig -p, driver root": set(answers["ldconfig in the driver root"]["out"].split()),
+        "ldd": unresolved(answers["ldd"]), "readelf": headers(host.root, reckoned.libraries(said)),
+        "file": kinds(host.root, programs(said)), "pynvml": json.loads(answers["pynvml"]["out"]),
+        "nvidia-smi": listed(answers["nvidia-smi"]),
+        "nvidia-container-cli": cli_findings(answers["info"], answers["list"], wanted["nvidia-container-cli"]),
+        "nvidia-ctk cdi generate": cdi_findings(answers["cdi"]), "nvsim record": recorded(answers["record"], said)}
+    assert found == wanted
 
-    listed: dict[str, list[str]] = {}
-    for line in out(host, *_as_driver(said), "nvidia-smi", "-L").splitlines():
+
+def tools(said: Profile, prefix: str) -> dict[str, dict[str, Any]]:
+    """What machine_tools runs: name → command and environment."""
+    root = said.driver_root
+    inside = [] if root == "/" else ["chroot", root]
+    folders = reckoned.folders(said)
+    native = folders.get(said.arch, "")
+    path = {"LD_LIBRARY_PATH": root + native} if root != "/" and native else {}
+    libraries = [f"{native}/{name}" for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-encode.so.1")]
+    commands: dict[str, tuple[list[str], dict[str, str]]] = {
+        "ldconfig": (["sh", "-c", CACHED], {}),
+        "ldconfig in the driver root": ([*inside, "sh", "-c", CACHED] if inside else ["true"], {}),
+        "ldd": ([*inside, "ldd", *libraries] if native else ["true"], {}),
+        "pynvml": ([sys.executable, "-c", machine_tools.NVML_CLIENT], path),
+        "nvidia-smi": ([*inside, "nvidia-smi", "-L"], {}),
+        "info": ([f"{prefix}/nvidia-container-cli", f"--root={root}", "info"], {}),
+        "list": ([f"{prefix}/nvidia-container-cli", f"--root={root}", "list"], {}),
+        "cdi": ([f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json", f"--driver-root={root}",
+                 *reached.search_options(said)], {}),
+        "record": ([sys.executable, "-m", "nvsim", "record"], {})}
+    return {name: {"command": command, "env": env} for name, (command, env) in commands.items()}
+
+
+def unresolved(answer: Answer) -> set[str]:
+    """Libraries of NVIDIA's that the loader does not find for others, and files that are not there."""
+    missing = set(re.findall(r"^\s*(lib(?:nv|cuda)\S*) => not found", answer["out"], re.MULTILINE))
+    return missing | {line for line in answer["err"].splitlines() if "No such file" in line}
+
+
+def headers(root: str, paths: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Architecture and SONAME of files by path, as readelf of binutils prints them."""
+    if not paths:
+        return {}
+    done = subprocess.run(["readelf", "-W", "-h", "-d", *(root + path for path in paths)], check=False,
+                          capture_output=True, text=True)
+    found = {}
+    for part in done.stdout.split("\nFile: ")[1:]:
+        machine, soname = re.search(r"Machine: +(.+)", part), re.search(r"\(SONAME\).*\[(.+)\]", part)
+        found[part.split("\n")[0].removeprefix(root)] = (machine[1] if machine else "", soname[1] if soname else "")
+    return found
+
+
+def programs(said: Profile) -> dict[str, str]:
+    """The path of nvidia-smi and its kind in the words of file(1)."""
+    if not reckoned.has_files(said):
+        return {}
+    bindir = catalogue.layout(said.layout, arch=said.arch).path("<bindir>", said.driver)
+    folder = reckoned.WSL_LIB if said.wsl else said.driver_root.rstrip("/") + bindir
+    return {f"{folder}/nvidia-smi": {"x86_64": "x86-64", "aarch64": "ARM aarch64"}[said.arch]}
+
+
+def kinds(root: str, paths: dict[str, str]) -> dict[str, str]:
+    """The architecture of programs by path, as file(1) names it."""
+    said = {path: subprocess.run(["file", "-b", root + path], check=True, capture_output=True, text=True).stdout
+            for path in paths}
+    return {path: text.split(", ")[1] if text.startswith("ELF 64-bit LSB") else text for path, text in said.items()}
+
+
+def listed(answer: Answer) -> dict[str, Any]:
+    """The exit code of `nvidia-smi -L`, GPUs and their MIG devices."""
+    gpus: dict[str, list[str]] = {}
+    for line in answer["out"].splitlines():
         if line.startswith("GPU "):
-            listed[line] = []
-        else:
-            listed[list(listed)[-1]].append(line.split()[1])
-    assert {line: sorted(parts) for line, parts in listed.items()} == {
-        f"GPU {gpu.index}: {fact['name']} (UUID: {gpu.uuid})": sorted(_mig_devices(gpu))
-        for gpu, fact in zip(said.gpus, facts, strict=True)}
-    assert f"Driver Version: {said.driver}" in out(host, *_as_driver(said), "nvidia-smi")
-
-    folder = catalogue.layout(said.layout, arch=said.arch).path("<libdir>", said.driver)
-    libraries = [f"LD_LIBRARY_PATH={said.driver_root}{folder}"] if said.driver_root != "/" else []
-    seen = json.loads(out(host, "env", *libraries, sys.executable, "-c", CLIENT))
-    assert seen["driver"] == said.driver
-    assert [gpu["uuid"] for gpu in seen["gpus"]] == uuids
-    for gpu, wanted, fact in zip(seen["gpus"], said.gpus, facts, strict=True):
-        assert _identity(gpu) == {"name": fact["name"], "minor": wanted.minor, "bus_id": wanted.bus_id,
-                                  "serial": wanted.serial if fact["serial"] else None,
-                                  "memory": fact["memory_mib"] * 2**20, "power": fact["power_w"][1] * 1000,
-                                  "compute": [int(n) for n in fact["compute_capability"].split(".")]}
-        assert len(gpu["links"]) == _links(said, wanted.index, fact)
-
-    cli = [f"{prefix}/nvidia-container-cli", f"--root={said.driver_root}"]
-    info = out(host, *cli, "info")
-    assert [line.split()[-1] for line in info.splitlines() if line.startswith("GPU UUID:")] == uuids
-    assert f"NVRM version:   {said.kernel_driver}\n" in info
-    nodes = {line for line in out(host, *cli, "list").splitlines() if "/dev/nvidia" in line}
-    assert nodes >= {f"/dev/nvidia{gpu.minor}" for gpu in said.gpus} | {"/dev/nvidiactl", "/dev/nvidia-uvm"}
-    assert len([node for node in nodes if re.fullmatch(r"/dev/nvidia\d+", node)]) == len(said.gpus)
-
-    spec = json.loads(out(host, f"{prefix}/nvidia-ctk", "cdi", "generate", "--format=json",
-                          f"--driver-root={said.driver_root}", *reached.search_options(said)))
-    devices = {device["name"]: {node["path"] for node in device["containerEdits"]["deviceNodes"]}
-               for device in spec["devices"]}
-    whole = [gpu for gpu in said.gpus if gpu.mig is None]
-    parts = {f"{gpu.index}:{i}": gpu for gpu in said.gpus for i in range(len(_mig_devices(gpu)))}
-    assert {name for name in devices if not name.startswith("MIG-")} == {
-        "all", *parts, *(str(gpu.index) for gpu in whole), *(gpu.uuid for gpu in whole)}
-    assert all(f"/dev/nvidia{gpu.minor}" in devices[str(gpu.index)] & devices[gpu.uuid] for gpu in whole)
-    for name, gpu in parts.items():
-        kinds = sorted(re.sub(r"\d+$", "", node) for node in devices[name])
-        assert kinds == ["/dev/nvidia", "/dev/nvidia-caps/nvidia-cap", "/dev/nvidia-caps/nvidia-cap"]
-        assert f"/dev/nvidia{gpu.minor}" in devices[name]
-    mounts = {mount["containerPath"] for mount in spec["containerEdits"]["mounts"]}
-    assert f"{folder}/libcuda.so.{said.driver}" in mounts
+            gpus[line] = []
+        elif gpus and line.split()[:1] == ["MIG"]:
+            gpus[list(gpus)[-1]].append(line.split()[1])
+    return {"code": answer["code"], "gpus": {line: sorted(parts) for line, parts in gpus.items()}}
 
 
-def _as_driver(said: profile.Profile) -> list[str]:
-    """The words before a command that runs where the driver's programs are."""
-    return [] if said.driver_root == "/" else ["chroot", said.driver_root]
+def cli_findings(info: Answer, files: Answer, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What `nvidia-container-cli` found; of an error the stem, if both commands end with it."""
+    if NOT_YET in info["err"] and NOT_YET in files["err"]:
+        return wanted
+    if info["code"] or files["code"]:
+        stem = wanted.get("error", "")
+        both = stem and stem in info["err"] and stem in files["err"]
+        return {"error": stem if both else info["err"] + files["err"]}
+    nodes = re.findall(r"^/dev/(?:nvidia\d+|nvidiactl|nvidia-uvm|dxg)$", files["out"], re.MULTILINE)
+    version = re.search(r"^NVRM version: +(\S+)", info["out"], re.MULTILINE)
+    return {"uuids": re.findall(r"^GPU UUID: +(\S+)", info["out"], re.MULTILINE), "nodes": sorted(nodes),
+            "nvrm": version[1] if version else ""}
 
 
-def _mig_devices(gpu: profile.Gpu) -> list[str]:
-    """The names of a GPU's MIG devices: 3g.20gb for a whole GPU instance, 1c.3g.20gb for a part of one."""
-    return [wanted.profile if slices == int(wanted.profile[0]) else f"{slices}c.{wanted.profile}"
-            for wanted in gpu.mig or () for slices in wanted.compute]
+def cdi_findings(answer: Answer) -> dict[str, list[str]] | None:
+    """Device name → kinds of nodes; None for an error.  MIG devices by UUID are those by index once more."""
+    if answer["code"]:
+        return None
+    spec = json.loads(answer["out"])
+    mounts = [mount["containerPath"] for mount in spec["containerEdits"]["mounts"]]
+    folders = {path.rpartition("/")[0] for path in mounts if re.search(r"/libcuda\.so\.\d+\.[\d.]+$", path)}
+    found = {"libcuda": sorted(folders)}
+    for device in spec["devices"]:
+        nodes = [node["path"] for node in device["containerEdits"]["deviceNodes"] if "/dri/" not in node["path"]]
+        if device["name"] == "all":
+            nodes = [node for node in nodes if "/nvidia-caps/" not in node]
+        if not device["name"].startswith("MIG-"):
+            found[device["name"]] = sorted((re.sub(r"^/dev/nvidia-caps/.*", "cap", node) for node in nodes),
+                                           key=lambda node: (node == "cap", node))
+    return found
 
 
-def _identity(gpu: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in gpu.items() if key not in ("uuid", "links")}
-
-
-def _links(said: profile.Profile, index: int, fact: dict[str, Any]) -> int:
-    """NVLinks that are up: all where they lead to switches, else those to other GPUs of the machine."""
-    if said.nvswitches or fact.get("fabric"):
-        return int(fact["nvlink"]["links"])
-    return sum(bridge.links for bridge in said.nvlinks if index in (bridge.first, bridge.second))
+def recorded(answer: Answer, said: Profile) -> list[str]:
+    """Where the recording of the machine is another machine than the profile's, unless that says what none can say."""
+    if any(getattr(said, key) != getattr(Profile(name=""), key) for key in NO_KEY_FOR):
+        return []
+    if answer["code"]:
+        return [answer["err"]]
+    assert len(answer["out"].splitlines()) <= 30
+    return record_check.differences(profile.parse(answer["out"], f"{said.name}.yaml"), said, record.Kept())
 
 
 @pytest.mark.parametrize("host", ["gb200x4"], indirect=True)

@@ -39,10 +39,14 @@ def run_child(
     The child dies with this process, and after `seconds` of wall-clock time: a FIFO in an image can make a program
     wait for ever.  With `output` its stdout and stderr come there line by line, else it keeps ours.  Raises Unstarted
     when body raises, ApplyError when time is up."""
-    report, report_end = os.pipe()
-    lines, lines_end = os.pipe() if output else (-1, -1)
+    report = report_end = lines = lines_end = -1
     try:
-        pid = _fork(namespaces)
+        try:
+            report, report_end = os.pipe()
+            lines, lines_end = os.pipe() if output else (-1, -1)
+            pid = _fork(namespaces)
+        except OSError as e:
+            raise Unstarted(f"process creation failed: {reason(e.errno or 0)}", errno=e.errno or 0) from None
         if pid == 0:
             os.close(report)
             _child(body, namespaces, report_end, lines_end)
@@ -72,10 +76,21 @@ def _fork(namespaces: int) -> int:
             pid = os.fork()
         finally:
             if pid:
-                linux.setns(own, linux.NEWPID)
+                _return_to(own, pid)
         return pid
     finally:
         os.close(own)
+
+
+def _return_to(pid_namespace: int, child: int) -> None:
+    """Later children go where this process is again.  A child whose parent cannot do that must not work on alone."""
+    try:
+        linux.setns(pid_namespace, linux.NEWPID)
+    except OSError:
+        if child > 0:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        raise
 
 
 def _child(body: "Callable[[], NoReturn]", namespaces: int, report: int, lines: int) -> "NoReturn":

@@ -33,9 +33,11 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 # Mount descriptors, linux/mount.h
 _CLOEXEC, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0x1, 1, 6
+_AT_EMPTY_PATH = 0x1000  # linux/fcntl.h
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 0x1, 0x4, 0x40
 
-_ALIKE = {"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "openat2": 437}
+_ALIKE = {"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "openat2": 437,
+          "mount_setattr": 442}
 _NUMBERS = {
     "x86_64": {"pivot_root": 155, "bpf": 321, "capget": 125, "capset": 126, **_ALIKE},
     "aarch64": {"pivot_root": 41, "bpf": 280, "capget": 90, "capset": 91, **_ALIKE},
@@ -97,8 +99,19 @@ def detached_tmpfs(size: int) -> int:
 
 
 def clone_mount(dir_fd: int, path: str) -> int:
-    """A descriptor of a new mount of a file or directory, attached nowhere yet.  Linux 5.2."""
-    return syscall("open_tree", dir_fd, os.fsencode(path), _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    """A descriptor of a new mount of a file or directory, attached nowhere yet; "" for what `dir_fd` holds.  Linux 5.2.
+
+    What is mounted below it does not come along."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (0 if path else _AT_EMPTY_PATH)
+    return syscall("open_tree", dir_fd, os.fsencode(path), flags)
+
+
+def restrict_mount(mount_fd: int, flags: int) -> None:
+    """Adds RDONLY, NOSUID, NODEV, NOEXEC to a mount, which need not be attached.  Linux 5.12, ENOSYS before.
+
+    struct mount_attr: set, clear, propagation, user namespace; the four bits are those of mount(2)."""
+    attributes = (ctypes.c_uint64 * 4)(flags)
+    syscall("mount_setattr", mount_fd, b"", _AT_EMPTY_PATH, attributes, ctypes.sizeof(attributes))
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:

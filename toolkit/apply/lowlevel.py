@@ -43,6 +43,23 @@ def find_runtime(candidates: tuple[str, ...], path: str) -> str:
     raise HostError(f"{stem}no runtime binary found from candidate list: [{' '.join(candidates)}]", hint=hint)
 
 
+def given_environment() -> dict[str, str]:
+    """The environment as this process was given it.
+
+    In the C locale the interpreter sets LC_CTYPE for itself and its children (PEP 538); nobody else is to see that.
+    """
+    environment = dict(os.environ)
+    if environment.get("LC_CTYPE") in ("C.UTF-8", "C.utf8", "UTF-8"):
+        try:
+            with open("/proc/self/environ", "rb") as f:  # as it was at the start
+                given = b"\0" + f.read()
+        except OSError:
+            return environment
+        if b"\0LC_CTYPE=" not in given:
+            del environment["LC_CTYPE"]
+    return environment
+
+
 def execute(path: str, argv: list[str], environment: dict[str, str]) -> None:
     """Replaces this process.  Returns only by raising ApplyError "could not exec '<path>': …"."""
     try:

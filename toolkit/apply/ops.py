@@ -8,6 +8,7 @@ import os
 import stat
 
 from toolkit.apply import linux
+from toolkit.apply.linker_state import LinkerState
 from toolkit.apply.rootfs import Rootfs, RootfsError
 from toolkit.apply.rootview import RootView
 from toolkit.errors import ApplyError, ToolkitError
@@ -80,7 +81,7 @@ class Executor:
                 if isinstance(op, ops.RunLdconfig):
                     self._allow(devices)
                     devices = ()
-                self._say("I", op.describe())
+                self._say("I", op.describe(self._rootfs.path, self._driver.path))
                 self._one(op)
             self._allow(devices)
         except BaseException:
@@ -119,7 +120,15 @@ class Executor:
             case ops.AllowDevice():
                 pass  # see `run`
             case ops.RunLdconfig():
-                self._ldconfig(op)
+                self._run_ldconfig(op)
+
+    def _run_ldconfig(self, op: ops.RunLdconfig) -> None:
+        try:
+            before = LinkerState(self._rootfs, op.dirs)
+        except RootfsError as e:
+            raise ApplyError(f"reading failed: {self._shown(e.source)}: {e.message}", source="ldcache error") from None
+        self._undo.append(before.restore)
+        self._ldconfig(op)
 
     def _place(self, path: str) -> str:
         """A path of the container without links.  An image whose links lead out of it is refused."""
@@ -135,13 +144,15 @@ class Executor:
         return _mount_error(f"file creation failed: {self._shown(path)}: {error.message}", hint=error.hint)
 
     def _make_dirs(self, path: str, mode: int = 0o755) -> None:
-        try:
-            with self._owner:
-                made = self._rootfs.mkdirs(path, mode)
-        except RootfsError as e:
-            raise self._creation_failed(path, e) from None
-        if made:
-            self._undo.append(lambda: self._remove(made))
+        """A directory; ancestors that are missing are made as ordinary ones, whatever its own permissions."""
+        for folder, rights in ((os.path.dirname(path), 0o755), (path, mode)):
+            try:
+                with self._owner:
+                    made = self._rootfs.mkdirs(folder, rights)
+            except RootfsError as e:
+                raise self._creation_failed(path, e) from None
+            if made:
+                self._undo.append(lambda made=made: self._remove(made))  # type: ignore[misc]
 
     def _remove(self, made: tuple[str, ...]) -> None:
         for path in reversed(made):
@@ -170,7 +181,7 @@ class Executor:
             self._say("W", f"{self._shown(path)} is mounted already")
             return
         try:
-            self._rootfs.mount_tmpfs(path, 0, f"mode={op.mode:04o}")
+            self._rootfs.mount_tmpfs(path, data=f"mode={op.mode:04o}")
         except RootfsError as e:
             raise _mount_error(f"mount operation failed: {self._shown(path)}: {e.message}", hint=(
                 "the kernel driver is not loaded, or the container has no /proc" if path.startswith("/proc/") else ""

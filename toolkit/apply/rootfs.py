@@ -77,7 +77,12 @@ class Rootfs(RootView):
                 os.mkdir(component, mode, dir_fd=here)
             except FileExistsError:  # made by someone else meanwhile, or a dangling link: the next line tells
                 new = False
-            return linux.openat2(here, component, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, 0, _HERE), new
+            try:
+                return linux.openat2(here, component, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, 0, _HERE), new
+            except OSError:
+                if new:
+                    os.rmdir(component, dir_fd=here)
+                raise
         except OSError as e:
             code = errno.ENOTDIR if e.errno == errno.ELOOP else e.errno or 0
             raise RootfsError(reason(code), source="/" + so_far, errno=code) from None
@@ -183,8 +188,8 @@ class Rootfs(RootView):
     def bind(self, source: str | int, path: str, flags: int = 0) -> None:
         """Mounts a path of the host, or what a descriptor holds, on what `path` names; not what is mounted below it.
 
-        `flags` (RDONLY, NOSUID, NODEV, NOEXEC) take a second call, as the kernel ignores them in the first; the
-        restrictions that the source's own mount has are kept.  When that call fails the mount is taken back."""
+        `flags` (RDONLY, NOSUID, NODEV, NOEXEC) hold from the first moment, except before Linux 5.12, where they take a
+        second call.  The restrictions that the source's own mount has are kept."""
         try:
             held = source if isinstance(source, int) else os.open(source, os.O_PATH | os.O_CLOEXEC)
         except OSError as e:
@@ -192,31 +197,18 @@ class Rootfs(RootView):
         try:
             target = self.open(path, os.O_PATH)
             try:
-                linux.mount(linux.at(held), linux.at(target), None, linux.BIND)
+                mount = linux.clone_mount(held, "")
+                try:
+                    _attach(mount, target, flags)
+                finally:
+                    os.close(mount)
             finally:
                 os.close(target)
-            if flags:
-                self._restrict(held, path, flags)
         except OSError as e:
             raise refused(e, path) from None
         finally:
             if not isinstance(source, int):
                 os.close(held)
-
-    def _restrict(self, held: int, path: str, flags: int) -> None:
-        top = self.open(path, os.O_PATH)  # the descriptor from before names what is now covered
-        try:
-            expected, found = os.fstat(held), os.fstat(top)
-            if (expected.st_dev, expected.st_ino) != (found.st_dev, found.st_ino):
-                raise RootfsError("the path changed while it was mounted on", source=path, errno=errno.ESTALE)
-            kept = os.fstatvfs(top).f_flag & _KEPT_FLAGS
-            try:
-                linux.mount(None, linux.at(top), None, linux.BIND | linux.REMOUNT | kept | flags)
-            except OSError:
-                linux.umount2(linux.at(top))
-                raise
-        finally:
-            os.close(top)
 
     def mount_file(self, path: str, name: str, content: bytes, *, mode: int, flags: int) -> None:
         """Mounts a new file over what `path` names, which exists.
@@ -228,12 +220,7 @@ class Rootfs(RootView):
             folder, _ = self.parent(path)
             file = _mount_of_file(folder, name, content, mode)
             try:
-                linux.move_mount(file, target)
-                try:
-                    linux.mount(None, linux.at(file), None, linux.BIND | linux.REMOUNT | flags)
-                except OSError:
-                    linux.umount2(linux.at(file))
-                    raise
+                _attach(file, target, flags)
             finally:
                 os.close(file)
         except OSError as e:
@@ -270,6 +257,26 @@ class Rootfs(RootView):
             raise refused(e, path) from None
         finally:
             os.close(target)
+
+
+def _attach(mount: int, target: int, flags: int) -> None:
+    """Puts a mount that is attached nowhere on what a descriptor holds, with restrictions."""
+    late = False
+    if flags:
+        try:
+            linux.restrict_mount(mount, flags)
+        except OSError as e:
+            if e.errno != errno.ENOSYS:
+                raise
+            late = True
+    linux.move_mount(mount, target)
+    if late:
+        kept = os.fstatvfs(mount).f_flag & _KEPT_FLAGS
+        try:
+            linux.mount(None, linux.at(mount), None, linux.BIND | linux.REMOUNT | kept | flags)
+        except OSError:
+            linux.umount2(linux.at(mount))
+            raise
 
 
 def _rename(folder: int, name: str, base: str) -> None:

@@ -7,6 +7,7 @@ Source: NVIDIA/nvidia-docker v2.9.1.
 import os
 import sys
 
+from toolkit.apply.lowlevel import given_environment
 from toolkit.errors import HostError, ToolkitError
 
 VERBS = ("run", "create")
@@ -22,7 +23,7 @@ class NotStarted(HostError):
 
 def main(argv: list[str]) -> int:
     """Returns only on failure: else this process becomes docker."""
-    environment = dict(os.environ)
+    environment = given_environment()
     command = docker_command(argv[1:], environment)
     if first_word(argv[1:]) == "version":
         from toolkit import __version__

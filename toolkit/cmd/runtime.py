@@ -117,7 +117,7 @@ def _become(
         log.trace("Skipping modifier for non-create subcommand")
     if flags.version:
         print(flush=True)
-    lowlevel.execute(path, [path, *argv[1:]], dict(os.environ))
+    lowlevel.execute(path, [path, *argv[1:]], lowlevel.given_environment())
 
 
 def _create(argv: list[str], settings: _Settings, log: logs.Log) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from toolkit.apply.bundle import write_config
 from toolkit.apply.lowlevel import find_program
-from toolkit.errors import RequestError, ToolkitError
+from toolkit.errors import ToolkitError
 from toolkit.gather.bundle import config_path, parse_json, read_file
 from toolkit.log import Log
 from toolkit.model.config import Config
@@ -176,9 +176,11 @@ def _cdi(spec: Spec, request: Request, config: Config, log: Log, root: str, *, n
     log.debug(f"Creating CDI modifier for devices: [{' '.join(names)}]")
     ids = inject.automatic_ids(names)
     if not ids:
-        return _applied(spec, (_from_registry(names, config, log, root),), root)
+        return _injected(spec, names, config, log, root)
     from toolkit.plan.edits import wanted_of
 
+    for note in request.imex_notes:  # channels are looked at in this mode alone
+        log.warning(note)
     with _Step("failed to create the automatic CDI modifier: "):
         sets = _generated(wanted_of(request, ids), request, config, log, root, rights=True)
     return _applied(spec, sets, root)
@@ -216,24 +218,25 @@ def _generated(
     return sets
 
 
-def _from_registry(names: tuple[str, ...], config: Config, log: Log, root: str) -> "EditSet":
-    """The edits of devices that specification files define."""
+def _injected(spec: Spec, names: tuple[str, ...], config: Config, log: Log, root: str) -> Spec:
+    """The devices that specification files define.  A file that could not be read is worth a line if this fails."""
     from toolkit.gather.cdi_dirs import read_documents
     from toolkit.plan.edits import EditSet
     from toolkit.plan.registry import registry_of
 
+    log.debug(f"Injecting devices using CDI: [{' '.join(names)}]")
     registry = registry_of(read_documents(config.nvidia_container_runtime.modes.cdi.spec_dirs, root=root))
-    with _Step("failed to inject CDI devices: "):
-        try:
-            edits = inject.injected(names, registry.find)
-        except RequestError:
-            unknown = [name for name in names if registry.find(name) is None]
+    try:
+        if unknown := [name for name in names if registry.find(name) is None]:
             log.warning(f"could not resolve CDI devices: [{' '.join(unknown)}]")
-            if registry.errors:
-                errors = (f"{path}:[{' '.join(texts)}]" for path, texts in registry.errors.items())
-                log.warning(f"Refreshing the CDI registry generated errors: map[{' '.join(errors)}]")
-            raise
-    return EditSet(edits, "failed to inject CDI devices: failed to inject devices: ")
+        with _Step("failed to inject CDI devices: "):
+            edits = EditSet(inject.injected(names, registry.find), "failed to inject devices: ")
+            return _applied(spec, (edits,), root)
+    except ToolkitError:
+        if registry.errors:
+            errors = "\n".join(text for texts in registry.errors.values() for text in texts)
+            log.warning(f"Refreshing the CDI registry generated errors: {errors}")
+        raise
 
 
 def _applied(spec: Spec, sets: "tuple[EditSet, ...]", root: str) -> Spec:

@@ -38,6 +38,13 @@ Commands:
 """
 
 
+class _Log(logs.Log):
+    """Warnings as everywhere, the mode as a bare line: engines show what a hook prints."""
+
+    def info(self, message: str) -> None:
+        os.write(2, message.encode("utf-8", "surrogateescape") + b"\n")
+
+
 def main(argv: list[str]) -> int:
     """Returns only if there is nothing to do or something failed: else this process becomes nvidia-container-cli."""
     usage = USAGE.format(name=os.path.basename(argv[0]) if argv else NAME)
@@ -78,6 +85,8 @@ def planned(
         log.warning(note)
     if not request.devices:
         return ()
+    for note in request.imex_notes:
+        log.warning(note)
     mig = hook_args.mig_flags(image)
     capabilities = hook_args.capabilities_of(image, supported)
     try:
@@ -96,7 +105,7 @@ def _prestart(config_file: str, *, debug: bool) -> None:
 
     config = _config(config_file)
     pid, spec, rootfs = _container()
-    args = planned(spec, config, rootfs=rootfs, pid=pid, debug=debug, log=logs.Log(2))
+    args = planned(spec, config, rootfs=rootfs, pid=pid, debug=debug, log=_Log(2))
     if args:
         path, environment = _cli(config)
         _become(path, [path, *args], cli_environment(config, environment))
@@ -104,10 +113,10 @@ def _prestart(config_file: str, *, debug: bool) -> None:
 
 def _cli(config: "Config") -> tuple[str, dict[str, str]]:
     """Where nvidia-container-cli is, and the environment that it gets: the PATH it was searched on is its own too."""
-    from toolkit.apply.lowlevel import find_program, search_path
+    from toolkit.apply.lowlevel import find_program, given_environment, search_path
     from toolkit.errors import HostError
 
-    environment, cli = dict(os.environ), config.nvidia_container_cli
+    environment, cli = given_environment(), config.nvidia_container_cli
     if cli.path:
         return cli.path, environment
     path = environment["PATH"] = ":".join(_below_root(search_path(environment.get("PATH", "")), cli.root))

@@ -13,59 +13,76 @@ from toolkit.errors import HostError
 from toolkit.gather.legacy_libraries import Say, read_libraries
 from toolkit.gather.legacy_nvml import Nvml
 from toolkit.gather.legacy_root import Root
+from toolkit.gather.legacy_wsl import Store
 from toolkit.model.driver_names import ALL_BINARIES, FABRICMANAGER, PERSISTENCED
 from toolkit.model.native import CAPABILITIES_DIR, Driver, Gpu, Host, Node, ProcFile
 
 PROC = "/proc/driver/nvidia"
 _CAPS, _IMEX = "/dev/nvidia-caps", "/dev/nvidia-caps-imex-channels"
 _UVM = ("/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+_DXG = "/dev/dxg"
 _FRONTEND = 195
 _MAX_MINOR = (1 << 20) - 1  # of the kernel's device numbers
 
 
 def read_driver(
     root: Root, nvml: Nvml, *, ldcache: str, path: str | None, mps: str | None = None, persistenced: bool = True,
-    fabricmanager: bool = True, gsp_firmware: bool = True, machine: str = "/", say: Say,
+    fabricmanager: bool = True, gsp_firmware: bool = True, stores: tuple[Store, ...] = (), machine: str = "/", say: Say,
 ) -> Driver:
     """What belongs to the driver below its root.
 
-    `path` and `mps` are the variables PATH and CUDA_MPS_PIPE_DIRECTORY of the caller, None if unset; /proc/devices
-    lies below `machine`.  Raises HostError with source "detection error".
+    `path` and `mps` are the variables PATH and CUDA_MPS_PIPE_DIRECTORY of the caller, None if unset; /proc/devices and
+    /dev/dxg lie below `machine`.  `stores` are the driver stores of WSL 2, none elsewhere.  Raises HostError with
+    source "detection error".
     """
     try:
-        libraries, libraries32 = read_libraries(root, ldcache, nvml.version, say)
+        libraries, libraries32 = read_libraries(root, ldcache, nvml.version, say, wsl=bool(stores))
+        binaries = _binaries(root, path, stores, say)
+        if stores:
+            say("I", "skipping path lookup for dxcore")  # of the firmware
         return Driver(
             root=root.name, version=nvml.version, cuda_version=nvml.cuda_version,
             libraries=libraries, libraries32=libraries32,
-            binaries=_binaries(root, path, say),
-            firmware=_firmware(root, nvml.version, say) if gsp_firmware else (),
-            devices=_devices(root, machine, say),
+            binaries=binaries,
+            firmware=_firmware(root, nvml.version, say) if gsp_firmware and not stores else (),
+            devices=_dxg(machine, say) if stores else _devices(root, machine, say),
             ipcs=_ipcs(root, mps, persistenced, fabricmanager, say),
+            store=stores[0].path if stores else "", store_files=stores[0].files if stores else (),
         )
     except HostError as e:
         raise e.within("detection error") from None
 
 
-def _binaries(root: Root, path: str | None, say: Say) -> tuple[str, ...]:
-    """The programs on PATH, each element counted from the root.  What a link leads to is what is listed."""
+def _binaries(root: Root, path: str | None, stores: tuple[Store, ...], say: Say) -> tuple[str, ...]:
+    """The programs on PATH, each element counted from the root.  What a link leads to is what is listed.
+
+    Under WSL 2 the driver stores come first, the last of them that has a program wins."""
     if path is None:
         raise HostError("environment variable PATH not found")
     found: dict[str, str] = {}
+    for name in ALL_BINARIES:
+        for store in stores:
+            if resolved := _program(root, store.path, name):
+                say("I", f"selecting {resolved}")
+                found[name] = resolved
     for folder in path.split(":") if path else ():
         for name in ALL_BINARIES:
-            if name in found:
-                continue
-            try:
-                resolved = root.resolve(posixpath.join("/", folder, name))
-            except HostError:
-                continue
-            if root.lstat(resolved):
+            if name not in found and (resolved := _program(root, folder, name)):
                 say("I", f"selecting {resolved}")
                 found[name] = resolved
     for name in ALL_BINARIES:
         if name not in found:
             say("W", f"missing binary {name}")
     return tuple(found[name] for name in ALL_BINARIES if name in found)
+
+
+def _program(root: Root, folder: str, name: str) -> str:
+    """The file that a name in a folder leads to, "" if that is not there or not inside the root."""
+    try:
+        resolved = root.resolve(posixpath.join("/", folder, name))
+    except HostError:
+        return ""
+    return resolved if root.lstat(resolved) else ""
 
 
 def _firmware(root: Root, version: str, say: Say) -> tuple[str, ...]:
@@ -123,6 +140,17 @@ def _devices(root: Root, machine: str, say: Say) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
+def _dxg(machine: str, say: Say) -> tuple[Node, ...]:
+    """The one device of WSL 2.  It is the machine's own, wherever the driver root is."""
+    with Root(machine) as kernel:
+        node = read_node(kernel, _DXG)
+    if not node:
+        raise HostError(f"stat failed: {_DXG}: no such file or directory",
+                        hint="GPU support of WSL is off: see `wsl --update` and gpuSupport in .wslconfig")
+    say("I", f"listing device {_DXG}")
+    return (node,)
+
+
 def _ipcs(root: Root, mps: str | None, persistenced: bool, fabricmanager: bool, say: Say) -> tuple[str, ...]:
     """The daemons' sockets and the pipe directory of MPS, resolved.  One that we may not look up is not there."""
     wanted = [PERSISTENCED] * persistenced + [FABRICMANAGER] * fabricmanager
@@ -158,9 +186,10 @@ def read_host(
         devices = _text(kernel, "/proc/devices")
         minors = _text(kernel, "/proc/driver/nvidia-caps/mig-minors") if all_caps else ""
     caps_major = char_major(devices, "nvidia-caps")
+    gpu_nodes = [] if driver.store else [gpu.node for gpu in gpus]
     cap_minors = _cap_minors(root, gpus)
     gpu_caps = _gpu_caps(minors)
-    paths = [node.path for node in driver.devices] + [gpu.node for gpu in gpus]
+    paths = [node.path for node in driver.devices] + gpu_nodes
     paths += [f"{_CAPS}/nvidia-cap{m}" for _, m in cap_minors if m >= 0]
     paths += [f"{_IMEX}/channel{channel}" for channel in imex_channels]
     nodes = (read_node(root, path) for path in dict.fromkeys(paths))

@@ -96,8 +96,8 @@ def _library_dirs(root: Root, machine: str) -> tuple[str, str]:
         return _DEBIAN_DIRS.get(machine, ("/usr/lib64", "/var/empty"))
     if root.exists("/usr/lib32"):
         return "/usr/lib64", "/usr/lib32"
-    separate = root.exists("/usr/lib") and root.resolve("/usr/lib") != root.resolve("/usr/lib64")
-    return "/usr/lib64", "/usr/lib" if separate else "/usr/lib32"
+    own, other = root.resolve("/usr/lib64"), root.resolve("/usr/lib")
+    return "/usr/lib64", "/usr/lib" if other != own and root.lstat(other) else "/usr/lib32"
 
 
 def _compat_libraries(root: Root) -> tuple[str, ...]:

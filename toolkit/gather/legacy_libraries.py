@@ -12,7 +12,7 @@ from collections.abc import Callable
 from toolkit.errors import HostError
 from toolkit.gather import elf, ldcache
 from toolkit.gather.legacy_root import Root, why
-from toolkit.model.driver_names import ALL_LIBRARIES
+from toolkit.model.driver_names import ALL_LIBRARIES, DXCORE
 
 Say = Callable[[str, str], None]  # level ("I", "W", "E") and message of the debug log
 
@@ -85,11 +85,22 @@ def _fits(root: Root, path: str, version: str) -> bool:
     return name.endswith(version)
 
 
-def _chosen(entries: tuple[ldcache.Entry, ...], root: Root, version: str, say: Say) -> dict[str, str]:
-    """The resolved path of each name that was found, names in the table's order."""
+def _native(root: Root, version: str) -> "Callable[[str, str], bool]":
+    """Takes libraries of the driver's version."""
+    return lambda path, former: _fits(root, path, version)
+
+
+def _windows(path: str, former: str) -> bool:
+    """WSL 2: takes what the cache names, unseen; what lies in the folder that Windows shares is not given up."""
+    return "/wsl/lib/" not in former
+
+
+def _chosen(entries: tuple[ldcache.Entry, ...], names: tuple[str, ...], root: Root, say: Say,
+            takes: "Callable[[str, str], bool]") -> dict[str, str]:
+    """The resolved path of each name that was found.  `takes` is asked with a path and with the one taken before."""
     chosen: dict[str, str] = {}
     for entry in entries:
-        for name in ALL_LIBRARIES:
+        for name in names:
             if not entry.name.startswith(name):
                 continue
             try:
@@ -101,7 +112,7 @@ def _chosen(entries: tuple[ldcache.Entry, ...], root: Root, version: str, say: S
                 break
             if chosen.get(name) == path:
                 continue
-            if _fits(root, path, version):
+            if takes(path, chosen.get(name, "")):
                 over = f" over {chosen[name]}" if name in chosen else ""
                 say("I", f"selecting {path}{over}")
                 chosen[name] = path
@@ -111,15 +122,20 @@ def _chosen(entries: tuple[ldcache.Entry, ...], root: Root, version: str, say: S
     return chosen
 
 
-def read_libraries(root: Root, cache: str, version: str, say: Say) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The driver's 64-bit and 32-bit libraries of one version, resolved, in the order of the table of names."""
+def read_libraries(root: Root, cache: str, version: str, say: Say, *,
+                   wsl: bool = False) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The driver's 64-bit and 32-bit libraries of one version, resolved, in the order of the table of names.
+
+    Under WSL 2 the libraries of Windows have another version than the driver, and the version is not asked for."""
     entries = read_cache(root, cache)
-    results = []
-    for bits, missing in zip(architectures(), ("missing library", "missing compat32 library"), strict=True):
+    names = (*ALL_LIBRARIES, DXCORE) if wsl else ALL_LIBRARIES
+    both = []
+    for bits in architectures():
         fitting = tuple(e for e in entries if e.flags & 1 and e.architecture == bits)
-        chosen = _chosen(fitting, root, version, say)
-        for name in ALL_LIBRARIES:
+        both.append(_chosen(fitting, names, root, say, _windows if wsl else _native(root, version)))
+    for chosen, kind in zip(both, ("library", "compat32 library"), strict=True):
+        for name in names:
             if name not in chosen:
-                say("W", f"{missing} {name}")
-        results.append(tuple(dict.fromkeys(chosen[name] for name in ALL_LIBRARIES if name in chosen)))
-    return results[0], results[1]
+                say("W", f"missing {kind} {name}")
+    native, compat32 = (tuple(dict.fromkeys(chosen[name] for name in names if name in chosen)) for chosen in both)
+    return native, compat32

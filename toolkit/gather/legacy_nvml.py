@@ -91,18 +91,19 @@ class _Library:
         return value
 
 
-def _gpu(nvml: _Library, index: int) -> Gpu:
+def _gpu(nvml: _Library, index: int, wsl: bool) -> Gpu:
+    """One GPU.  Under WSL 2 GPUs have neither nodes nor partitions, and the minor is 0."""
     device = nvml.handle("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index))
-    minor = nvml.number("nvmlDeviceGetMinorNumber", device)
+    name = nvml.string("nvmlDeviceGetName", 64, device)
+    uuid = nvml.string("nvmlDeviceGetUUID", 96, device)
     pci = ctypes.create_string_buffer(_PCI_BYTES)
     nvml.call("nvmlDeviceGetPciInfo", device, pci)
     domain, bus, slot = (int.from_bytes(pci.raw[at:at + 4], "little") for at in range(_PCI_DOMAIN, _PCI_DOMAIN + 12, 4))
     major, minor_version = ctypes.c_int(0), ctypes.c_int(0)
-    uuid = nvml.string("nvmlDeviceGetUUID", 96, device)
-    name = nvml.string("nvmlDeviceGetName", 64, device)
-    brand = nvml.number("nvmlDeviceGetBrand", device)
     nvml.call("nvmlDeviceGetCudaComputeCapability", device, ctypes.byref(major), ctypes.byref(minor_version))
-    capable, migs = _migs(nvml, device, index, minor)
+    brand = nvml.number("nvmlDeviceGetBrand", device)
+    minor = 0 if wsl else nvml.number("nvmlDeviceGetMinorNumber", device)
+    capable, migs = (False, ()) if wsl else _migs(nvml, device, index, minor)
     return Gpu(
         index=index, minor=minor, uuid=uuid, bus_id=f"{domain:08x}:{bus:02x}:{slot:02x}.0", name=name,
         brand=_BRANDS[brand] if brand < len(_BRANDS) else "Unknown",
@@ -138,14 +139,14 @@ def _migs(nvml: _Library, device: ctypes.c_void_p, gpu: int, minor: int) -> tupl
     return True, tuple(found)
 
 
-def _gpus(nvml: _Library) -> tuple[Gpu, ...]:
+def _gpus(nvml: _Library, wsl: bool) -> tuple[Gpu, ...]:
     count = nvml.number("nvmlDeviceGetCount_v2")
     if count > MAX_GPUS:
         raise HostError("too many devices")
-    return tuple(_gpu(nvml, index) for index in range(count))
+    return tuple(_gpu(nvml, index, wsl) for index in range(count))
 
 
-def _answer(library: str, enter: Callable[[], None], send: Callable[[Any], None]) -> None:
+def _answer(library: str, wsl: bool, enter: Callable[[], None], send: Callable[[Any], None]) -> None:
     """The child: one line {"init": error}, then one with everything else."""
     try:
         enter()
@@ -168,7 +169,7 @@ def _answer(library: str, enter: Callable[[], None], send: Callable[[Any], None]
         return send({"version_error": nvml.text_of(e.code)})
     reply: dict[str, Any] = {"version": version, "cuda_version": f"{cuda // 1000}.{cuda % 100 // 10}"}
     try:
-        reply["gpus"] = _gpus(nvml)
+        reply["gpus"] = _gpus(nvml, wsl)
     except _Failure as e:
         reply["gpu_error"] = nvml.text_of(e.code)
     except HostError as e:
@@ -181,16 +182,20 @@ def _answer(library: str, enter: Callable[[], None], send: Callable[[Any], None]
 class _Child:
     """The process that talks to NVML, and the pipe that it answers through."""
 
-    def __init__(self, library: str, enter: Callable[[], None]) -> None:
-        self._pipe, theirs = os.pipe()
+    def __init__(self, library: str, wsl: bool, enter: Callable[[], None]) -> None:
         self._buffer = b""
-        self._pid = os.fork()
+        try:
+            self._pipe, theirs = os.pipe()
+            self._pid = os.fork()
+        except OSError as e:
+            raise HostError(f"process creation failed: {(e.strerror or '').lower()}",
+                            source="initialization error") from None
         if self._pid:
             os.close(theirs)
             return
         try:
             os.close(self._pipe)
-            _answer(library, enter, lambda value: _write(theirs, json.dumps(value).encode() + b"\n"))
+            _answer(library, wsl, enter, lambda value: _write(theirs, json.dumps(value).encode() + b"\n"))
         finally:  # whatever happened here must not become the parent's traceback
             os._exit(0)
 
@@ -229,11 +234,13 @@ def _gpu_of(row: list[Any]) -> Gpu:
     return gpu._replace(migs=tuple(MigDevice(*mig) for mig in gpu.migs))
 
 
-def read_nvml(enter: Callable[[], None] = lambda: None, *, library: str = LIBRARY, timeout: float = TIMEOUT) -> Nvml:
+def read_nvml(enter: Callable[[], None] = lambda: None, *, library: str = LIBRARY, wsl: bool = False,
+              timeout: float = TIMEOUT) -> Nvml:
     """Versions and GPUs.  `enter` runs in the child before NVML is loaded: it changes root and gives up rights.
 
-    Raises HostError with source "initialization error" where NVML cannot be used at all."""
-    child = _Child(library, enter)
+    `wsl`: this is WSL 2, and `library` that of the driver store.  Raises HostError with source "initialization error"
+    where NVML cannot be used at all."""
+    child = _Child(library, wsl, enter)
     try:
         first = child.line(timeout).get("init", "")
         if first:

@@ -22,6 +22,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 ALL_LIBRARIES = tuple(name for names in LIBRARIES.values() for name in names)
 
+DXCORE = "libdxcore.so"
+"""Where Windows is: looked up under WSL 2 alone, and then part of every container, whatever its capabilities."""
+
 # Upstream looks the pre-GLVND names up only with an option that its command line does not offer, yet counts a file of
 # such a name among the compatibility libraries as a graphics library.
 _OLD_GRAPHICS = ("libGL.so", "libEGL.so", "libGLESv1_CM.so", "libGLESv2.so")
@@ -48,7 +51,7 @@ def library_categories(capabilities: tuple[str, ...]) -> frozenset[str]:
 
 def is_wanted_library(file_name: str, categories: frozenset[str]) -> bool:
     """Whether a file of this name belongs to one of the categories."""
-    if "graphics" in categories and file_name.startswith(_OLD_GRAPHICS):
+    if file_name.startswith(DXCORE) or ("graphics" in categories and file_name.startswith(_OLD_GRAPHICS)):
         return True
     return any(file_name.startswith(LIBRARIES[category]) for category in categories)
 

@@ -59,7 +59,11 @@ class Gpu(NamedTuple):
 
 
 class Driver(NamedTuple):
-    """The files of one driver.  Paths are below `root`, links resolved; firmware is named as the kernel asks for it."""
+    """The files of one driver.  Paths are below `root`, links resolved; firmware is named as the kernel asks for it.
+
+    Under WSL 2 `store` is the driver store of the first adapter, "" elsewhere, and `store_files` what a container needs
+    of it; `devices` is then /dev/dxg alone, and GPUs have no nodes of their own.
+    """
 
     root: str = "/"
     version: str = ""
@@ -70,6 +74,8 @@ class Driver(NamedTuple):
     firmware: tuple[str, ...] = ()
     ipcs: tuple[str, ...] = ()
     devices: tuple[Node, ...] = ()  # nvidiactl, uvm, uvm-tools, modeset, in this order
+    store: str = ""
+    store_files: tuple[str, ...] = ()
 
 
 class ProcFile(NamedTuple):

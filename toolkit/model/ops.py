@@ -1,14 +1,16 @@
 """What `nvidia-container-cli configure` does to a container, as values.  `toolkit.apply.ops` carries them out.
 
 Paths named `path` are below the container's root and are resolved there, every component, when the operation runs.
-`describe()` is the line that --debug prints before it does.
+`describe()` is the line that --debug prints before it does, with the two roots in front of their paths.
 """
 
 from typing import Literal, NamedTuple
 
 from toolkit.errors import ToolkitError
+from toolkit.model.native import below
 
 RDONLY, NOSUID, NODEV, NOEXEC = 0x1, 0x2, 0x4, 0x8  # mount(2)
+_LOGGED = (RDONLY | NOSUID | NODEV, NOSUID | NOEXEC)  # of files and of the folder of capability devices
 
 
 class MountTmpfs(NamedTuple):
@@ -18,8 +20,8 @@ class MountTmpfs(NamedTuple):
     mode: int = 0o555
     create: bool = False
 
-    def describe(self) -> str:
-        return f"mounting tmpfs at {self.path}"
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
+        return f"mounting tmpfs at {below(rootfs, self.path)}"
 
 
 class Remount(NamedTuple):
@@ -28,8 +30,8 @@ class Remount(NamedTuple):
     path: str
     flags: int
 
-    def describe(self) -> str:
-        return f"remounting {self.path} with flags 0x{self.flags:x}"
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
+        return f"remounting {below(rootfs, self.path)} with flags 0x{self.flags:x}"
 
 
 class WriteFile(NamedTuple):
@@ -39,8 +41,8 @@ class WriteFile(NamedTuple):
     content: bytes
     mode: int
 
-    def describe(self) -> str:
-        return f"writing {len(self.content)} bytes to {self.path}"
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
+        return f"writing {len(self.content)} bytes to {below(rootfs, self.path)}"
 
 
 class MakeDir(NamedTuple):
@@ -49,8 +51,8 @@ class MakeDir(NamedTuple):
     path: str
     mode: int = 0o755
 
-    def describe(self) -> str:
-        return f"creating directory {self.path}"
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
+        return f"creating directory {below(rootfs, self.path)}"
 
 
 class Bind(NamedTuple):
@@ -69,9 +71,10 @@ class Bind(NamedTuple):
     major: int = 0
     minor: int = 0
 
-    def describe(self) -> str:
-        shown = f" with flags 0x{self.flags:x}" if self.kind == "regular" else ""
-        return f"mounting {self.source} at {self.path}{shown}"
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
+        shown = f" with flags 0x{self.flags:x}" if self.flags in _LOGGED else ""
+        source = below(rootfs if self.origin == "container" else root, self.source)
+        return f"mounting {source} at {below(rootfs, self.path)}{shown}"
 
 
 class Symlink(NamedTuple):
@@ -80,8 +83,8 @@ class Symlink(NamedTuple):
     path: str
     target: str
 
-    def describe(self) -> str:
-        return f"creating symlink {self.path} -> {self.target}"
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
+        return f"creating symlink {below(rootfs, self.path)} -> {self.target}"
 
 
 class AddToProfile(NamedTuple):
@@ -90,8 +93,8 @@ class AddToProfile(NamedTuple):
     path: str
     minor: int
 
-    def describe(self) -> str:
-        return f"adding GPU minor {self.minor} to {self.path}"
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
+        return f"adding GPU minor {self.minor} to {below(rootfs, self.path)}"
 
 
 class AllowDevice(NamedTuple):
@@ -100,7 +103,7 @@ class AllowDevice(NamedTuple):
     major: int
     minor: int
 
-    def describe(self) -> str:
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
         return f"allowing device c {self.major}:{self.minor} rw"
 
 
@@ -111,7 +114,7 @@ class RunLdconfig(NamedTuple):
     dirs: tuple[str, ...]
     host: bool = True
 
-    def describe(self) -> str:
+    def describe(self, rootfs: str = "/", root: str = "/") -> str:
         origin = "host" if self.host else "container"
         return f"executing {self.path} from {origin} for {' '.join(self.dirs)}"
 

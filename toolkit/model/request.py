@@ -11,7 +11,7 @@ class Request(NamedTuple):
 
     `devices` is upstream's list to the letter: indices, UUIDs, "a:b", CDI names, "all", and "" for `none`.  An empty
     tuple means: not a GPU container.  `env` is the container's environment, the last of equal names winning.
-    `notes` are the warnings that the decision produced.
+    `notes` are the warnings that the decision on the devices produced, `imex_notes` those on the channels.
     """
 
     devices: tuple[str, ...] = ()
@@ -21,6 +21,7 @@ class Request(NamedTuple):
     imex_channels: tuple[str, ...] = ()
     gated_modes: tuple[str, ...] = ()  # gds, mofed, gdrcopy, nvswitch
     notes: tuple[str, ...] = ()
+    imex_notes: tuple[str, ...] = ()
 
     def variable(self, name: str) -> str:
         """The value of a variable of the container, "" if unset."""

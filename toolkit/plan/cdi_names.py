@@ -8,6 +8,21 @@ from toolkit.errors import SpecError
 HINT = "a qualified name is vendor/class=device, e.g. nvidia.com/gpu=0"
 
 
+def is_qualified(name: str) -> bool:
+    """Whether a name is fully qualified: vendor/class=device."""
+    kind, equals, device = name.partition("=")
+    vendor, slash, class_ = kind.partition("/")
+    if not equals or not slash:
+        return False
+    try:
+        check_vendor(vendor)
+        check_class(class_)
+        check_device_name(device)
+    except SpecError:
+        return False
+    return True
+
+
 def check_vendor(name: str) -> None:
     """A vendor: a letter, then letters, digits, "_", "-" and ".", a letter or digit at the end."""
     _check_kind_part("vendor", name)

@@ -62,14 +62,14 @@ def plan_configure(request: Request, host: Host, container: Container) -> tuple[
     libraries = compat.kept(container.compat, host.driver.version, request)
     ops = [
         *_procfs(host),
-        *_profile_directory(request),
+        *_profile_directory(request, host),
         *_files(request, host, container),
         *compat.mounts(libraries, container, request, FILE),
         *_firmware_and_sockets(request, host),
         *_driver_devices(request, host),
     ]
     for gpu in chosen.gpus:
-        ops += _gpu(gpu, request, host)
+        ops += _gpu(gpu, request, host) if not host.driver.store else _store(host)
     for mig in chosen.mig_access:
         for path in mig.access_files:
             ops += _capability(path, request, host)
@@ -89,6 +89,8 @@ def _mount_error(message: str, hint: str = "") -> HostError:
 
 def _procfs(host: Host) -> list[Op]:
     """A copy of the driver's /proc files that the container cannot use to make device nodes; `gpus` comes later."""
+    if host.driver.store:
+        return []
     ops: list[Op] = [MountTmpfs(path=PROC)]
     for file in host.proc_files:
         content = file.content
@@ -99,8 +101,8 @@ def _procfs(host: Host) -> list[Op]:
     return ops
 
 
-def _profile_directory(request: Request) -> list[Op]:
-    if "graphics" not in categories_of(request.capabilities):
+def _profile_directory(request: Request, host: Host) -> list[Op]:
+    if host.driver.store or "graphics" not in categories_of(request.capabilities):
         return []
     return [MountTmpfs(path=PROFILES, create=True), Remount(path=PROFILES, flags=TMPFS)]
 
@@ -150,9 +152,12 @@ def _firmware_and_sockets(request: Request, host: Host) -> list[Op]:
 
 
 def _driver_devices(request: Request, host: Host) -> list[Op]:
-    """nvidiactl for all, uvm for CUDA, modeset for display."""
+    """nvidiactl for all, uvm for CUDA, modeset for display; under WSL 2 /dev/dxg for all."""
     ops: list[Op] = []
     for node in host.driver.devices:
+        if host.driver.store:
+            ops += _device(node.path, node.major, node.minor, request, host)
+            continue
         if node.major != NVIDIA_MAJOR and "compute" not in categories_of(request.capabilities):
             continue
         if (node.major, node.minor) == (NVIDIA_MAJOR, MODESET_MINOR) and "display" not in request.capabilities:
@@ -198,6 +203,13 @@ def _gpu(gpu: Gpu, request: Request, host: Host) -> list[Op]:
         profile.append(AddToProfile(path=f"{PROFILES}/10-container.conf", minor=gpu.minor))
     allowed = [op for op in ops if isinstance(op, AllowDevice)]
     return [*(op for op in ops if op not in allowed), bind, *profile, *allowed]
+
+
+def _store(host: Host) -> list[Op]:
+    """WSL 2: what stands for a GPU is the driver store, that of the first adapter for each of them."""
+    store = host.driver.store.rstrip("/")
+    paths = [f"{store}/{name}" for name in host.driver.store_files]
+    return [MakeDir(path=store), *(Bind(source=path, path=path, flags=FILE) for path in paths)]
 
 
 def _cap_minor(path: str, host: Host) -> int:

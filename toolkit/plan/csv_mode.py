@@ -12,7 +12,7 @@ from toolkit.model.cdi import Device
 from toolkit.model.edits import Edits, Mount, merged
 from toolkit.model.host import INTEGRATED, File, Gpu, Host
 from toolkit.plan.device_ids import ANY_UUID, UUID
-from toolkit.plan.device_names import device_names
+from toolkit.plan.device_names import annotations_of, device_names
 from toolkit.plan.device_nodes import CONTROL, control_edits, found, gpu_edits, node_edits
 from toolkit.plan.driver_files import OPTIONS, is_library, library_links
 from toolkit.plan.hooks import Hooks
@@ -50,7 +50,8 @@ def csv_devices(
             names = device_names(str(gpu), "gpu", uuid, naming)
         except HostError as e:
             raise type(e)(f"failed to get device name: {e.message}", source=e.source, hint=e.hint) from None
-        devices += [Device(name=name, edits=edits) for name in names]
+        annotations = annotations_of(None if choice.integrated else choice.gpu, features)
+        devices += [Device(name=name, edits=edits, annotations=annotations) for name in names]
     return tuple(devices)
 
 

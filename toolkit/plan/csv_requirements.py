@@ -11,16 +11,12 @@ import re
 from typing import NamedTuple
 
 from toolkit.errors import RequestError
+from toolkit.plan.semver import NONE, version_of
 
 VERSIONS, STRINGS = ("arch", "cuda", "driver"), ("brand",)
 OPERATORS = ("!=", "<=", ">=", "=", "<", ">")
 HINT = "write terms like cuda>=12.0,arch>=8.7 with spaces between alternatives"
 SKIP = "NVIDIA_DISABLE_REQUIRE=1 skips the check"
-# Semantic versions whose minor and patch may be missing; only a whole one may have a pre-release.
-_NUMBER = "(0|[1-9][0-9]*)"
-_SEMVER = re.compile(
-    rf"v?{_NUMBER}(?:\.{_NUMBER}(?:\.{_NUMBER}(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?)?)?", re.ASCII
-)
 
 
 class Facts(NamedTuple):
@@ -62,7 +58,7 @@ def _factors(term: str) -> "Iterator[_Factor]":
         name, rest = text[: found.start()], text[found.start() :]
         operator = next((operator for operator in OPERATORS if rest.startswith(operator)), "")
         value = rest[len(operator) :]
-        if name in VERSIONS and not _SEMVER.fullmatch(value):
+        if name in VERSIONS and version_of(value) is None:
             raise RequestError(f"invailid value {value}; expected a valid version string", source=text, hint=HINT)
         if name in (*VERSIONS, *STRINGS):
             yield _Factor(name=name, operator=operator, value=value)
@@ -99,15 +95,8 @@ def _text_key(text: str) -> "tuple[Any, ...]":
     return (text.encode(errors="surrogateescape"),)
 
 
-def _version_key(version: str) -> "tuple[Any, ...]":
-    """What versions are ordered by: numbers, then a pre-release before none; no version at all before everything."""
-    found = _SEMVER.fullmatch(version)
-    if not found:
-        return ()
-    numbers = tuple(int(found[i] or 0) for i in (1, 2, 3))
-    # Identifiers of digits are numbers, and lower than others: semver.org, 11.
-    parts = tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in (found[4] or "").split(".") if p)
-    return (numbers, not parts, parts)
+def _version_key(text: str) -> "tuple[Any, ...]":
+    return version_of(text) or NONE
 
 
 TYPE_CHECKING = False

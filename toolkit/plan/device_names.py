@@ -1,7 +1,9 @@
-"""How devices are named in a specification.  Source: toolkit v1.20, pkg/nvcdi/namer.go."""
+"""How devices are named and annotated in a specification.  Source: toolkit v1.20, pkg/nvcdi."""
 
 from toolkit.errors import ConfigError, HostError
+from toolkit.model.host import Gpu
 
+COHERENT = "gpu.nvidia.com/coherent"
 NAMING = ("index", "type-index", "uuid")
 
 
@@ -18,3 +20,10 @@ def device_names(number: str, kind: str, uuid: str, naming: tuple[str, ...]) -> 
     if not found:
         raise HostError("no names defined", hint="this device has no UUID: --device-name-strategy index")
     return found
+
+
+def annotations_of(gpu: Gpu | None, features: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Whether a whole GPU shares its memory's addresses with the CPU, if the feature is on; () for other devices."""
+    if gpu is None or "enable-coherent-annotations" not in features:
+        return ()
+    return ((COHERENT, "true" if gpu.coherent else "false"),)

@@ -58,7 +58,8 @@ def plan_generated(
                                        hook_path=hook_path, options=_options(config))
         except ToolkitError as e:
             step = "construct CDI library" if isinstance(e, ConfigError) else "generate CDI spec"
-            raise type(e)(f'failed to {step} for mode "{mode}": {e.message}', source=e.source, hint=e.hint) from e
+            cause = e.message.removeprefix("failed to create device CDI specs: ")  # `cdi generate` alone says so
+            raise type(e)(f'failed to {step} for mode "{mode}": {cause}', source=e.source, hint=e.hint) from e
         notes.extend(warnings)
         sets.extend(
             EditSet(device.edits, f'failed to apply edits for device "{spec.kind}={device.name}": ')
@@ -100,4 +101,5 @@ def _options(config: Config) -> Options:
         feature_flags=flags,
         disabled_hooks=modes.jit_cdi.nvcdi_disable_hooks,
         compat_folder=modes.csv.compat_container_root,
+        name_steps=False,
     )

@@ -10,7 +10,7 @@ import shlex
 from typing import Any, NamedTuple
 
 from toolkit.errors import RequestError
-from toolkit.plan.inject import is_qualified
+from toolkit.plan.cdi_names import is_qualified
 
 ENGINES = ("docker", "podman", "nerdctl")
 # Flags without a value.  Every other one has its value behind "=" or in the next word.

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from toolkit.errors import ToolkitError
 from toolkit.model import ops
 from toolkit.model.config import Config
+from toolkit.plan.cdi_names import is_qualified
 from toolkit.plan.engine_line import FLAG
-from toolkit.plan.inject import is_qualified
 from toolkit.plan.request import IMEX_CHANNELS, VISIBLE_DEVICES, Image, request_of
 
 MODES = {

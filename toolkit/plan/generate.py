@@ -9,14 +9,13 @@ from toolkit.model.edits import Edits, merged
 from toolkit.model.host import Gpu, Host, MigDevice
 from toolkit.plan import other_modes
 from toolkit.plan.device_ids import Selected, selected
-from toolkit.plan.device_names import device_names
+from toolkit.plan.device_names import annotations_of, device_names
 from toolkit.plan.device_nodes import by_path_links, control_edits, drm_paths, found, gpu_edits, node_edits
 from toolkit.plan.driver_files import driver_edits, graphics_edits
 from toolkit.plan.hook_sequence import FEATURE, combined
 from toolkit.plan.hooks import DEFAULT_HOOK, Hooks
 from toolkit.plan.transform import simplified, with_merged_device
 
-COHERENT = "gpu.nvidia.com/coherent"
 MODES = ("auto", "csv", "gdrcopy", "gds", "imex", "management", "mofed", "nvml", "nvswitch", "wsl")
 CLASSES = {
     "management": ("management.nvidia.com", "gpu"),
@@ -39,6 +38,7 @@ class Options(NamedTuple):
     ldconfig_path: str = ""
     compat_folder: str = ""  # in csv mode: where images keep CUDA compatibility libraries; "": the usual place
     merged_device: str = ""  # "all" for `cdi generate`: one more device with the edits of all
+    name_steps: bool = True  # errors begin with the step that failed, as those of `cdi generate` do
 
 
 DEFAULTS = Options()
@@ -122,6 +122,8 @@ def _within(what: str, step: "Callable[[Plan, tuple[str, ...]], Result]", plan: 
     try:
         return step(plan, ids)
     except ToolkitError as e:
+        if not plan.options.name_steps:
+            raise
         raise type(e)(f"{what}: {e.message}", source=e.source, hint=e.hint) from None
 
 
@@ -154,9 +156,7 @@ def _nvml_devices(plan: Plan, ids: tuple[str, ...]) -> tuple[Device, ...]:
     devices = []
     for choice in selected(plan.host, ids or ("all",)):
         edits = _edits_of(plan, choice)
-        annotations: tuple[tuple[str, str], ...] = ()
-        if choice.gpu and not choice.mig and "enable-coherent-annotations" in plan.features:
-            annotations = ((COHERENT, "true" if choice.gpu.coherent else "false"),)
+        annotations = annotations_of(None if choice.mig else choice.gpu, plan.features)
         for name in _names(choice, plan.options.naming):
             devices.append(Device(name=name, edits=edits, annotations=annotations))
     return tuple(devices)

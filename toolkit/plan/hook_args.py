@@ -25,7 +25,8 @@ def is_privileged(version: str, capabilities: Any) -> bool:
     stem = "could not decode Process.Capabilities in OCI spec: "
     if version.startswith("1.0.0-") and _has_list(version):
         if not isinstance(capabilities, list) or not all(isinstance(name, str) for name in capabilities):
-            raise SpecError(f"{stem}json: cannot unmarshal into Go value of type []string",
+            kind = "array" if isinstance(capabilities, list) else "object"
+            raise SpecError(f"{stem}json: cannot unmarshal {kind} into Go value of type []string",
                             source="process.capabilities")
         return "CAP_SYS_ADMIN" in capabilities
     try:
@@ -107,7 +108,7 @@ def cli_args(
         (any(request.imex_channels), f"--imex-channel={','.join(request.imex_channels)}"),
         *((True, f"--{name}") for name in capabilities),
         *((True, f"--require={text}") for text in request.requirements),
-        (True, f"--pid={pid}"),
+        (True, f"--pid={pid % 2**64}"),  # unsigned
         (True, rootfs),
     )
     return tuple(flag for wanted, flag in flags if wanted)

@@ -26,14 +26,13 @@ def mode_of(text: str) -> int:
     """The permission bits of an octal number; bits above them have no effect.  ConfigError."""
     if not text:
         raise ConfigError("a non-empty mode must be specified", hint="for example --mode 755")
-    digits = text[1:] if text[0] == "+" else text
-    if not digits or not set(digits) <= set("01234567"):
-        raise ConfigError(f'failed to parse mode as octal: strconv.ParseInt: parsing "{text}": invalid syntax',
+    if not set(text) <= set("01234567"):
+        raise ConfigError(f'failed to parse mode as octal: strconv.ParseUint: parsing "{text}": invalid syntax',
                           hint="for example --mode 755")
-    if int(digits, 8) > 0xFFFFFFFF:
-        raise ConfigError(f'failed to parse mode as octal: strconv.ParseInt: parsing "{text}": value out of range',
+    if int(text, 8) > 0xFFFFFFFF:
+        raise ConfigError(f'failed to parse mode as octal: strconv.ParseUint: parsing "{text}": value out of range',
                           hint="for example --mode 755")
-    return int(digits, 8) & 0o777
+    return int(text, 8) & 0o777
 
 
 def without_node_modification(params: bytes) -> bytes:

@@ -2,27 +2,12 @@
 
 from collections.abc import Callable
 
-from toolkit.errors import RequestError, SpecError
+from toolkit.errors import RequestError
 from toolkit.model.cdi import Device, Spec
 from toolkit.model.edits import Edits, merged
-from toolkit.plan.cdi_names import check_class, check_device_name, check_vendor
+from toolkit.plan.cdi_names import is_qualified
 
 AUTOMATIC_KIND = "runtime.nvidia.com/gpu"
-
-
-def is_qualified(name: str) -> bool:
-    """Whether a name is fully qualified: vendor/class=device."""
-    kind, equals, device = name.partition("=")
-    vendor, slash, class_ = kind.partition("/")
-    if not equals or not slash:
-        return False
-    try:
-        check_vendor(vendor)
-        check_class(class_)
-        check_device_name(device)
-    except SpecError:
-        return False
-    return True
 
 
 def cdi_names(devices: tuple[str, ...], kind: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """auto → jit-cdi | cdi | csv | legacy.  Source: toolkit v1.20, internal/info/auto.go, internal/runtime."""
 
 from toolkit.errors import ConfigError
-from toolkit.plan.inject import is_qualified
+from toolkit.plan.cdi_names import is_qualified
 
 MODES = ("legacy", "csv", "cdi", "jit-cdi")
 

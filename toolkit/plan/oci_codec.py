@@ -105,6 +105,10 @@ def _checked_scalar(value: Json, type_: str, root: str, path: str) -> Json:
     return value
 
 
+# The prestart hook has structures of its own.
+_HOOK_TYPES = {"HookSpec": "main.Spec", "HookState": "main.HookState"}
+
+
 def _mismatch(value: Json, type_: str, root: str, path: str) -> SpecError:
     shown = _TYPES[type(value)]
     go_type = type_.replace("{}", "map[string]")
@@ -112,7 +116,8 @@ def _mismatch(value: Json, type_: str, root: str, path: str) -> SpecError:
         shown = f"number {value}"
     bare = go_type.lstrip("[]") if go_type.startswith("[]") else go_type
     if bare[0].isupper():
-        go_type = go_type.replace(bare, f"specs.{bare}")
+        go_type = go_type.replace(bare, _HOOK_TYPES.get(bare, f"specs.{bare}"))
+    root = "" if root == "HookSpec" else root
     place = f"Go struct field {root}.{path}" if path else "Go value"
     return SpecError(f"json: cannot unmarshal {shown} into {place} of type {go_type}", source=path)
 

@@ -3,7 +3,6 @@
 Source: toolkit v1.20, internal/config/image.  Shared by the runtime and the prestart hook.
 """
 
-import re
 from collections.abc import Mapping
 from posixpath import normpath
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 from toolkit.errors import RequestError
 from toolkit.model.config import Config
 from toolkit.model.request import Request
-from toolkit.plan.inject import is_qualified
+from toolkit.plan.cdi_names import is_qualified
 
 VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
 IMEX_CHANNELS = "NVIDIA_IMEX_CHANNELS"
@@ -19,10 +18,6 @@ MOUNT_ROOT = "/var/run/nvidia-container-devices"
 GATED = (("NVIDIA_GDS", "gds"), ("NVIDIA_MOFED", "mofed"), ("NVIDIA_GDRCOPY", "gdrcopy"),
          ("NVIDIA_NVSWITCH", "nvswitch"))
 TRUE = ("1", "t", "T", "TRUE", "true", "True")
-# A semantic version whose minor and patch may be missing; a pre-release needs a patch.
-_SEMVER = re.compile(
-    r"v?(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*)(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)?)?"
-)
 
 
 class Image(NamedTuple):
@@ -63,13 +58,15 @@ def request_of(image: Image, config: Config, *, prefixes: tuple[str, ...] = ()) 
     `requirements` stays empty: `requirements_of` computes them for the modes that look at them.
     """
     notes: list[str] = []
+    imex_notes: list[str] = []
     return Request(
         devices=_devices(image, config, prefixes, notes),
         env=tuple(image.env.items()),
         privileged=image.privileged,
-        imex_channels=_imex_channels(image, config, notes),
+        imex_channels=_imex_channels(image, config, imex_notes),
         gated_modes=tuple(mode for name, mode in GATED if image.env.get(name) == "enabled"),
         notes=tuple(notes),
+        imex_notes=tuple(imex_notes),
     )
 
 
@@ -90,11 +87,13 @@ def requirements_of(image: Image, *, disabled: bool = False) -> tuple[str, ...]:
 
 def cuda_version(text: str) -> str:
     """Major and minor of a CUDA_VERSION: "11" → "11.0", "9.0.116-1" → "9.0".  Raises RequestError."""
-    found = _SEMVER.fullmatch(text)
+    from toolkit.plan.semver import version_of  # 1 ms; images of before 2018 alone come here
+
+    found = version_of(text)
     if not found:
         raise RequestError(f"failed to get version: invalid CUDA version {text}: invalid version string",
                            source="CUDA_VERSION", hint="set NVIDIA_DISABLE_REQUIRE=1 to run the image all the same")
-    return f"{found[1]}.{found[2] or 0}"
+    return f"{found.major}.{found.minor}"
 
 
 def _devices(image: Image, config: Config, prefixes: tuple[str, ...], notes: list[str]) -> tuple[str, ...]:

@@ -54,12 +54,27 @@ int nvsim_node(const char *name, int minor)
     return try_open(path);
 }
 
+/* 0 if this process may open the node that a GPU has, else the errno.  The module nvgpu makes its nodes twice: by GPU
+ * since L4T 34, and below /dev itself. */
+static int gpu_node(const struct nvsim_gpu *gpu)
+{
+    if (LOAD(gpu->integrated) != NVSIM_BY_NVGPU)
+        return nvsim_node("nvidia", (int)gpu->minor);
+    return nvsim_node("nvgpu/igpu0/ctrl", -1) && nvsim_node("nvhost-ctrl-gpu", -1) ? ENOENT : 0;
+}
+
+int nvsim_nvgpu_answers(void)
+{
+    const struct nvsim_gpu *gpu = copy_of(&nvsim_board.slots[0]);
+    return LOAD(nvsim_board.header.gpu_count) && LOAD(gpu->integrated) == NVSIM_BY_NVGPU && !gpu_node(gpu);
+}
+
 enum nvsim_driver nvsim_driver(void)
 {
     const struct nvsim_header *header = &nvsim_board.header;
     if (!LOAD(header->driver_loaded))
         return NVSIM_DRIVER_ABSENT;
-    switch (nvsim_node(is_wsl() ? "dxg" : "nvidiactl", -1)) {
+    switch (nvsim_nvgpu_answers() ? 0 : nvsim_node(is_wsl() ? "dxg" : "nvidiactl", -1)) {
     case 0:
         break;
     case EPERM:
@@ -90,7 +105,7 @@ unsigned nvsim_find_gpus(uint8_t places[NVSIM_BOARD_CAPACITY])
     for (unsigned place = 0; place < present && place < NVSIM_BOARD_CAPACITY; place++) {
         unsigned slot = count;
         const struct nvsim_gpu *gpu = copy_of(&nvsim_board.slots[place]);
-        if (LOAD(gpu->draining) || LOAD(gpu->removed) || (!is_wsl() && nvsim_node("nvidia", (int)gpu->minor)))
+        if (LOAD(gpu->draining) || LOAD(gpu->removed) || (!is_wsl() && gpu_node(gpu)))
             continue;
         for (; slot && pci_order(places[slot - 1]) > pci_order(place); slot--)
             places[slot] = places[slot - 1];

@@ -14,6 +14,12 @@ enum nvsim_driver {
     NVSIM_DRIVER_MISMATCH,  /* this library and the kernel modules are of different versions */
 };
 
+/* Values of `integrated` of a GPU: that of a Jetson. */
+enum { NVSIM_BY_NVIDIA = 1, NVSIM_BY_NVGPU = 2 };
+
+/* Whether this process may use the GPU of a Jetson that nvgpu drives, for which it needs no node of the module nvidia. */
+int nvsim_nvgpu_answers(void) __attribute__((visibility("hidden")));
+
 enum nvsim_driver nvsim_driver(void) __attribute__((visibility("hidden")));
 
 /* Whether this process may administer GPUs: the driver asks for CAP_SYS_ADMIN, which root in an ordinary container does

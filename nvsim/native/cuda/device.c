@@ -39,6 +39,9 @@ CUresult cuDeviceGetName(char *name, int len, CUdevice dev)
     GPU_OR_RETURN(gpu, dev, name && len > 0);
     if (!is_mig((unsigned)dev) || !mig_name(gpu, devices[dev].slot, text, sizeof text))
         snprintf(text, sizeof text, "%s", gpu->name);
+    char *module = strstr(text, " (nvgpu)"); /* which NVML alone says */
+    if (module)
+        *module = '\0';
     snprintf(name, (size_t)len, "%s", text);
     return CUDA_SUCCESS;
 }
@@ -87,11 +90,11 @@ CUresult cuDeviceTotalMem(unsigned int *bytes, CUdevice dev)
     return result;
 }
 
-/* The 32 hexadecimal digits behind "GPU-" or "MIG-" as bytes. */
+/* The 32 hexadecimal digits as bytes, behind "GPU-" or "MIG-" if that is there. */
 static void uuid_bytes(const char *text, unsigned char bytes[16])
 {
     unsigned digit = 0;
-    for (text += strcspn(text, "-"); *text && digit < 32; text++) {
+    for (text += strspn(text, "GPUMI") ? strlen("GPU-") : 0; *text && digit < 32; text++) {
         unsigned value = *text >= '0' && *text <= '9'   ? (unsigned)(*text - '0')
                          : *text >= 'a' && *text <= 'f' ? (unsigned)(*text - 'a') + 10
                                                         : 16;

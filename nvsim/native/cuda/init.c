@@ -39,6 +39,15 @@ __attribute__((constructor)) static void watch_forks(void)
     watched = !pthread_atfork(NULL, NULL, leave_child);
 }
 
+/* The GPU of Jetson Orin works without nvidia-uvm.  Since L4T 36 CUDA begins with the render node of the processor and
+ * the fences of host1x, and is not supported (801) where a container lacks them: wendylabsinc/WendyOS#1699. */
+static CUresult tegra(void)
+{
+    int needed = nvsim_board.header.driver_branch >= 540;
+    return needed && (nvsim_node("dri/renderD", 128) || nvsim_node("host1x-fence", -1)) ? CUDA_ERROR_NOT_SUPPORTED
+                                                                                      : CUDA_SUCCESS;
+}
+
 /* What the driver says before it looks for devices.  Without /dev/nvidia-uvm the driver fails unspecifically. */
 static CUresult driver(void)
 {
@@ -52,6 +61,8 @@ static CUresult driver(void)
     default:
         return CUDA_ERROR_NO_DEVICE;
     }
+    if (nvsim_nvgpu_answers())
+        return tegra();
     return !is_wsl() && nvsim_node("nvidia-uvm", -1) ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS;
 }
 

@@ -62,7 +62,7 @@ nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char *pciBusId, nvmlDevice_t
     }
     for (unsigned index = 0; index < visible(); index++) {
         const struct nvsim_gpu *gpu = gpu_at(index);
-        if (gpu->pci_domain == domain && gpu->pci_bus == bus && gpu->pci_device == slot)
+        if (!is_readable(gpu) && gpu->pci_domain == domain && gpu->pci_bus == bus && gpu->pci_device == slot)
             return answer_handle(index, device);
     }
     return NVML_ERROR_NOT_FOUND;
@@ -137,7 +137,7 @@ nvmlReturn_t nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *devic
  * its parent's. */
 nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index)
 {
-    ANY_DEVICE_OR_RETURN(gpu, place, device, index != NULL);
+    NAMED_DEVICE_OR_RETURN(gpu, place, device, index != NULL);
     *index = place.slot == MIG_NONE ? place.index : mig_number(gpu, place.slot);
     return NVML_SUCCESS;
 }

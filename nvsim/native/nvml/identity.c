@@ -29,14 +29,24 @@ GET_U32(nvmlDeviceGetCurrPcieLinkGeneration, unsigned int, pcie_gen)
 GET_U32(nvmlDeviceGetMaxPcieLinkWidth, unsigned int, pcie_width_max)
 GET_U32(nvmlDeviceGetCurrPcieLinkWidth, unsigned int, pcie_width)
 GET_U32(nvmlDeviceGetPcieReplayCounter, unsigned int, pcie_replays)
-GET_PAIR(nvmlDeviceGetCudaComputeCapability, int, compute_major, compute_minor)
 GET_CONSTANT(nvmlDeviceGetMultiGpuBoard, unsigned int, 0)
 GET_CONSTANT(nvmlDeviceGetBusType, nvmlBusType_t, NVML_BUS_TYPE_PCIE)
 GET_U32(nvmlDeviceGetPowerSource, nvmlPowerSource_t, power_source)
 
+nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor)
+{
+    const struct nvsim_gpu *gpu = NULL;
+    nvmlReturn_t result = any_gpu_of(device, major && minor, &gpu);
+    if (result)
+        return result;
+    *major = (int)gpu->compute_major;
+    *minor = (int)gpu->compute_minor;
+    return NVML_SUCCESS;
+}
+
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length)
 {
-    ANY_DEVICE_OR_RETURN(gpu, place, device, name != NULL);
+    NAMED_DEVICE_OR_RETURN(gpu, place, device, name != NULL);
     char mig[NVML_DEVICE_NAME_V2_BUFFER_SIZE];
     if (place.slot != MIG_NONE)
         return mig_name(gpu, place.slot, mig, sizeof mig) ? answer_text(mig, sizeof mig, name, length)
@@ -46,7 +56,7 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int len
 
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length)
 {
-    ANY_DEVICE_OR_RETURN(gpu, place, device, uuid != NULL);
+    NAMED_DEVICE_OR_RETURN(gpu, place, device, uuid != NULL);
     char mig[MIG_UUID_SIZE];
     if (place.slot == MIG_NONE)
         return answer_text(gpu->uuid, sizeof gpu->uuid, uuid, length);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "board/host.h"
 #include "board/read.h"
 #include "nvml_api.h"
 
@@ -57,8 +58,8 @@ static inline nvmlReturn_t fault_of(const struct nvsim_gpu *gpu)
 /* A handle that is none of a GPU: 3 for a MIG device, which has few properties of its own; else 2. */
 nvmlReturn_t not_a_gpu(nvmlDevice_t device) __attribute__((visibility("hidden")));
 
-/* The GPU of a handle.  `pointers`: whether every output pointer of the call is set. */
-static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu)
+/* The GPU of a handle, whatever drives it.  `pointers`: whether every output pointer of the call is set. */
+static inline nvmlReturn_t any_gpu_of(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu)
 {
     unsigned index = 0;
     nvmlReturn_t result = index_of(device, &index);
@@ -68,6 +69,19 @@ static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struc
         return NVML_ERROR_INVALID_ARGUMENT;
     *gpu = gpu_at(index);
     return fault_of(*gpu);
+}
+
+/* NVML reads GPUs through the module nvidia.  Of one that nvgpu drives (Jetson Orin) it knows who it is, no more. */
+static inline nvmlReturn_t is_readable(const struct nvsim_gpu *gpu)
+{
+    return LOAD(gpu->integrated) == NVSIM_BY_NVGPU ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
+}
+
+/* The GPU of a handle, for a call that asks for more than who it is. */
+static inline nvmlReturn_t gpu_of(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu)
+{
+    nvmlReturn_t result = any_gpu_of(device, pointers, gpu);
+    return result ? result : is_readable(*gpu);
 }
 
 #define GPU_OR_RETURN(gpu, device, pointers)                    \

@@ -68,7 +68,7 @@ HIDDEN nvmlReturn_t mig_place_of(const void *handle, enum mig_kind kind, struct 
 /* The same for a call that takes a GPU or a MIG device: place.slot is MIG_NONE for a GPU. */
 HIDDEN nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const struct nvsim_gpu **gpu,
                                       struct mig_place *place);
-#define ANY_DEVICE_OR_RETURN(gpu, place, device, pointers)                          \
+#define NAMED_DEVICE_OR_RETURN(gpu, place, device, pointers)                        \
     struct mig_place place = {0, MIG_NONE};                                         \
     __attribute__((unused)) const struct nvsim_gpu *gpu = NULL;                     \
     {                                                                               \
@@ -76,5 +76,10 @@ HIDDEN nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const s
         if (result_)                                                                \
             return result_;                                                         \
     }
+/* For a call that asks for more than who it is. */
+#define ANY_DEVICE_OR_RETURN(gpu, place, device, pointers)                          \
+    NAMED_DEVICE_OR_RETURN(gpu, place, device, pointers)                            \
+    if (is_readable(gpu))                                                           \
+        return NVML_ERROR_NOT_SUPPORTED;
 
 #endif

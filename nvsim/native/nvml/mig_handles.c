@@ -43,7 +43,7 @@ nvmlReturn_t mig_device_or_gpu(nvmlDevice_t device, int pointers, const struct n
                                struct mig_place *place)
 {
     if (mig_kind_of(device) != MIG_DEVICE) {
-        nvmlReturn_t result = gpu_of(device, pointers, gpu);
+        nvmlReturn_t result = any_gpu_of(device, pointers, gpu);
         return result ? result : index_of(device, &place->index);
     }
     nvmlReturn_t result = mig_place_of(device, MIG_DEVICE, place);

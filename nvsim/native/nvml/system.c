@@ -6,11 +6,14 @@ static nvmlReturn_t header_text(const char *text, size_t size, char *buffer, uns
     return buffer ? answer_text(text, size, buffer, length) : NVML_ERROR_INVALID_ARGUMENT;
 }
 
-/* Under WSL 2 that of Windows' driver. */
+/* Under WSL 2 that of Windows' driver.  On Jetson Orin, whose GPU is not the module nvidia's, there is none before
+ * 540.4.0 (published outputs of nvidia-smi 540.3.0: "Driver Version: N/A"). */
 nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned int length)
 {
     const struct nvsim_header *header = &nvsim_board.header;
     const char *found = is_wsl() ? header->windows_version : header->driver_version;
+    if (!initialised() && header->driver_branch == 540 && header->driver_release < 4)
+        return NVML_ERROR_NOT_SUPPORTED;
     return initialised() ? NVML_ERROR_UNINITIALIZED
                          : header_text(found, sizeof header->driver_version, version, length);
 }

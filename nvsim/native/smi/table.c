@@ -121,7 +121,7 @@ static void print_head(const struct layout *layout, FILE *out)
     print_full_rule(layout, out, '+', '-');
     fprintf(out, "| NVIDIA-SMI %-*s Driver Version: %-*s CUDA Version: %-8s |\n", layout->smi - 1, smi,
             layout->driver - 1, driver, cuda);
-    print_gpu_rule(layout, out, '|', '-', '+');
+    print_gpu_rule(layout, out, nvml_branch() < 580 ? '|' : '+', '-', '+');
     fprintf(out, "|%s|\n|%s|\n", layout->names, layout->values);
     fprintf(out, "|%*s|%*s|               MIG M. |\n", layout->width - layout->used - layout->total - 28, "",
             layout->used + layout->total + 4, "");
@@ -163,8 +163,13 @@ static void print_names(const struct layout *layout, const struct gpu *gpu, bool
             layout->name_end == 1 ? "  " : "", 4, switched(result, state, " Off", " On "), layout->name_end, "");
     result = NVML(nvmlDeviceGetPciInfo_v3, gpu->device, &pci);
     snprintf(bus_id, sizeof bus_id, "%s", result == NVML_SUCCESS ? pci.busId : failed(result));
+    bool no_address = result == NVML_ERROR_NOT_SUPPORTED;
     result = NVML(nvmlDeviceGetDisplayActive, gpu->device, &state);
-    fprintf(out, "%*s%4s |", layout->bus, bus_id, result == NVML_SUCCESS ? (state ? "On" : "Off") : failed(result));
+    if (no_address)
+        fprintf(out, " %-*s", layout->bus - 1, bus_id);
+    else
+        fprintf(out, "%*s", layout->bus, bus_id);
+    fprintf(out, "%4s |", result == NVML_SUCCESS ? (state ? "On" : "Off") : failed(result));
     ecc_cell(gpu->device, mig, ecc);
     fprintf(out, "%21s |\n", ecc);
 }
@@ -213,7 +218,7 @@ static void print_memory(const struct layout *layout, nvmlDevice_t device, FILE 
     }
 }
 
-/* Milliwatt as whole watts, never less than `least`. */
+/* Milliwatt as whole watts, never less than `least`.  What a board does not draw is left-aligned since 580. */
 static void watts_cell(nvmlReturn_t result, unsigned int milliwatt, unsigned int least, int width, char *cell)
 {
     unsigned int watts = milliwatt / 1000 < least ? least : milliwatt / 1000;
@@ -245,6 +250,8 @@ static void print_condition(const struct layout *layout, nvmlDevice_t device, FI
     fprintf(out, "%6s", state);
     result = NVML(nvmlDeviceGetPowerUsage, device, &value);
     watts_cell(result, value, 1, 4, usage);
+    if (result != NVML_SUCCESS && nvml_branch() >= 580)
+        snprintf(usage, sizeof usage, "%-4s", failed(result));
     result = NVML(nvmlDeviceGetEnforcedPowerLimit, device, &value);
     watts_cell(result, value, 0, layout->limit, limit);
     fprintf(out, "%*s / %-*s |", layout->usage, usage, layout->limit, limit);

@@ -69,7 +69,13 @@ def test_old_drivers_lack_profiles_and_have_uuids_of_another_form():
         "MIG-GPU-00000000-0000-0000-0000-000000000000/13/0")
 
 
-@pytest.mark.parametrize(("model", "driver"), [("H100-SXM5-80GB", 470), ("T4", 550), ("THOR-IGPU", 610)])
+def test_thor_says_that_mig_is_off_and_offers_no_instances():
+    made = board_gpu("THOR-IGPU", index=0, minor=0, uuid="GPU-00000000-0000-0000-0000-000000000000",
+                     bus_id="0000:01:00.0", driver_branch=580)
+    assert (made.mig_mode, made.mig_max_devices, made.mig_table) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("model", "driver"), [("H100-SXM5-80GB", 470), ("T4", 550)])
 def test_boards_and_drivers_without_mig_have_no_mode(model, driver):
     made = board_gpu(model, index=0, minor=0, uuid="GPU-00000000-0000-0000-0000-000000000000",
                      bus_id="0000:07:00.0", driver_branch=driver)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvsim import catalogue, document, models, profile
+from nvsim import document, models, plan_host, profile, profile_gpus
 from nvsim.errors import NvsimError
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "profiles"
@@ -24,9 +24,11 @@ def test_the_profiles_of_this_package_load_and_say_what_they_are() -> None:
 @pytest.mark.parametrize("name", profile.names())
 def test_the_driver_of_a_profile_is_one_that_its_gpus_work_with(name: str) -> None:
     loaded = profile.load(name)
-    for model in {gpu.model: models.model(gpu.model) for gpu in loaded.gpus}.values() if loaded.driver else ():
+    driver = plan_host.host(loaded).driver
+    used = {gpu.model: models.model(gpu.model) for gpu in loaded.gpus}.values()
+    for model in (model for model in used if "integrated" not in model) if driver else ():  # of a Jetson: profile_tegra
         first, last = model["branches"]
-        assert first <= catalogue.release(loaded.driver).branch <= (last or 10_000)
+        assert first <= driver.branch <= (last or 10_000)
         # The open modules drive Turing and later, and nothing else drives Blackwell.
         assert loaded.kernel_module == "closed" or model["architecture"] >= 6
         assert loaded.kernel_module == "open" or model["architecture"] < 10
@@ -101,7 +103,7 @@ def test_every_key_reaches_the_profile() -> None:
     read = profile.parse(path.read_bytes(), str(path))
     untouched = {name for name in profile.Profile.__slots__
                  if getattr(read, name) == getattr(profile.Profile(name="everything"), name)}
-    assert untouched <= {"name", "layout", "persistenced", "fabricmanager", "nvswitches", "wsl"}
+    assert untouched <= {"name", "layout", "persistenced", "fabricmanager", "nvswitches", "wsl", "tegra"}
     assert read.driver_root == "/run/nvidia/driver"
 
 
@@ -137,7 +139,7 @@ def test_nesting_without_end_is_an_error_not_a_crash() -> None:
             profile.parse(text, "deep.yaml")
 
 
-WORDS = st.sampled_from([*profile.KEYS, *profile.GPU_KEYS, "A100-SXM4-40GB", "T4", "550.54.15", "/dev/nvidia0", "none",
+WORDS = st.sampled_from([*profile.KEYS, *profile_gpus.KEYS, "A100-SXM4-40GB", "T4", "550.54.15", "/dev/nvidia0", "none",
                          "true", "fresh", "3", "-1", "", "~", "07:00.0", "\0", "é"])
 VALUES = st.recursive(WORDS | st.text() | st.integers() | st.none() | st.floats() | st.booleans(),
                       lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4))

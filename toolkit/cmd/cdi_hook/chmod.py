@@ -26,7 +26,14 @@ def run(values: Values, log: Log) -> int:
     if not root_path:
         raise ApplyError("empty container root detected", hint="config.json has neither a bundle nor root.path")
     failures = []
-    with Rootfs(root_path) as root:
+    try:
+        opened = Rootfs(root_path)
+    except RootfsError as e:
+        if e.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise
+        log.debug(f"Skipping all paths: {e}")  # none of them is there
+        return 0
+    with opened as root:
         for path in paths:
             try:
                 _chmod(root, path, mode, log)

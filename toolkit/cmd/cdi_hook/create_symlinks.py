@@ -27,8 +27,8 @@ def run(values: Values, log: Log) -> int:
     try:
         root = Rootfs(root_path)
     except RootfsError as e:
-        raise ApplyError(f"failed to create link [{links[0][0]} {links[0][1]}]: failed to open container root: {e}",
-                         hint=e.hint) from None
+        failed = f"failed to create link [{links[0][0]} {links[0][1]}]: "
+        raise ApplyError(f"{failed}failed to open container root: open {e}", hint=e.hint) from None
     undo: list[Callable[[], object]] = []
     with root:
         try:
@@ -80,8 +80,9 @@ def _existing(root: Rootfs, link: str, failed: str) -> str | None:
     except RootfsError as e:
         if e.errno == errno.ENOENT or _through_dangling_link(root, link):
             return None
-        raise ApplyError(f"{failed}failed to check if link exists: lstat {root.path}{link}: {e.message}",
-                         hint=e.hint) from None
+        path = root.path + link
+        raise ApplyError(f"{failed}failed to check if link exists: failed to resolve existing symlink {path}: "
+                         f"failed to get file info: lstat {path}: {e.message}", hint=e.hint) from None
 
 
 def _through_dangling_link(root: Rootfs, link: str) -> bool:

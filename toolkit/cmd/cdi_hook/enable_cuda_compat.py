@@ -26,13 +26,14 @@ def run(values: Values, log: Log) -> int:
     try:
         root = Rootfs(root_path)
     except RootfsError as e:
-        raise ApplyError(f"failed to open container root: {e}", hint=e.hint) from None
+        raise ApplyError(f"failed to open container root: open {e}", hint=e.hint) from None
     with root:
         folder, library = _compat_library(root, values.text("cuda-compat-container-root"), log)
         if not library:
             return 0
-        wanted, warnings = wants_compat(library, _note(root, f"{folder}/{library}", log), driver, cuda)
-        for warning in warnings:
+        note, unreadable = _note(root, f"{folder}/{library}")
+        wanted, warnings = wants_compat(library, note, driver, cuda)
+        for warning in (*warnings, *unreadable):
             log.warning(warning)
         if wanted:
             _write(root, folder)
@@ -67,17 +68,17 @@ def _failed(path: str, cause: RootfsError) -> ApplyError:
                       f"{cause.message}", hint=cause.hint)
 
 
-def _note(root: Rootfs, library: str, log: Log) -> Note | None:
+def _note(root: Rootfs, library: str) -> tuple[Note | None, tuple[str, ...]]:
+    """What the library says of the drivers it works with, if it does, and a warning if that cannot be read."""
     try:
         fd = root.open_file(library, follow=False)
     except RootfsError as e:
         raise _failed(library, e) from None
     try:
         description = read_compat_note(fd)
-        return None if description is None else parse_note(description)
+        return (None if description is None else parse_note(description)), ()
     except ToolkitError as e:
-        log.warning(f"failed to get ELF header from CUDA compat library: {e}")
-        return None
+        return None, (f"failed to get ELF header from CUDA compat library: {e}",)
     finally:
         os.close(fd)
 

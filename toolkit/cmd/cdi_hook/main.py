@@ -36,6 +36,7 @@ _TITLES = {"nvidia-ctk hook": "NVIDIA Container Toolkit CLI hook"}
 _TITLE = "NVIDIA CDI Hook"
 _ABOUT = "Command to structure files for usage inside a container, called as hooks from a container runtime, defined " \
          "in a CDI yaml file"
+_HELP = ("help", "h")
 _EXIT_SUCCESS, _EXIT_FAILURE = 0, 1
 
 
@@ -55,10 +56,14 @@ def main(argv: list[str]) -> int:
 
 def _run(title: str, arguments: list[str]) -> int:
     before, name, after = _split(arguments)
-    if not name:
+    values, unknown = _known_only(before, _GLOBAL)
+    if not name or unknown:
         return _without_hook(title, before)
+    if name in _HELP and (not after or after[0] in HOOKS):
+        return _run(title, [*before, *after[:1], "--help"])
+    if after[:1] and after[0] in _HELP:
+        after = ["--help"]
     if name not in HOOKS:
-        values, _ = _known_only(before, _GLOBAL)
         _log(values).warning(f"Unsupported CDI hook: {name}")
         return _EXIT_SUCCESS
     if name == "noop":
@@ -108,6 +113,7 @@ def _split(arguments: list[str]) -> tuple[list[str], str, list[str]]:
 def _known_only(arguments: list[str], flags: tuple[Flag, ...]) -> tuple[Values, bool]:
     """The values of the flags that are known, and whether there are others."""
     known = {name for flag in flags for name in flag.names}
+    arguments = [argument for argument in arguments if argument != "--"]
     kept = [argument for argument in arguments if argument.lstrip("-").partition("=")[0] in known]
     return parse(kept, flags, dict(os.environ)), len(kept) < len(arguments)
 

@@ -20,7 +20,7 @@ def run(values: Values, log: Log) -> int:
     try:
         root = Rootfs(root_path, strict=True)
     except RootfsError as e:
-        raise ApplyError(f"failed to open root: {e}", hint=e.hint) from None
+        raise ApplyError(f"failed to open root: open {e}", hint=e.hint) from None
     with root:
         mask, warnings = profile_mask(_minors(root))
         for warning in warnings:

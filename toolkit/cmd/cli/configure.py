@@ -18,7 +18,7 @@ from toolkit.gather.legacy_cgroup import Cgroup
 from toolkit.gather.legacy_container import Process
 from toolkit.gather.legacy_nvml import LIBRARY, read_nvml
 from toolkit.gather.legacy_root import Root
-from toolkit.model.native import Container, Request
+from toolkit.model.native import Container, Request, below
 from toolkit.model.ops import AllowDevice, Op, RunLdconfig
 from toolkit.plan.configure import plan_configure
 from toolkit.plan.requirements import LIMIT
@@ -66,11 +66,16 @@ def pid_of(text: str) -> int:
     return int(text)
 
 
-def request_of(command: options.Parsed) -> Request:
-    """The command's options as a request.  Raises ConfigError, RequestError."""
+def requirements_of(command: options.Parsed) -> tuple[str, ...]:
+    """The expressions of --require.  Raises ConfigError for too many."""
     requirements = command.all("require")
     if len(requirements) > LIMIT:
         raise _input_error("too many requirements", hint=f"at most {LIMIT}")
+    return requirements
+
+
+def request_of(command: options.Parsed) -> Request:
+    """The command's options as a request.  Raises ConfigError, RequestError."""
     if command.has("ldconfig") and not command.last("ldconfig").removeprefix("@"):
         raise _container_error("invalid argument", hint="--ldconfig takes a path, @PATH for the host's")
     modes = set(command.all("cuda-compat-mode")) | ({"disabled"} if command.has("no-cntlibs") else set())
@@ -84,7 +89,7 @@ def request_of(command: options.Parsed) -> Request:
         devices=command.joined("device"), mig_config=command.joined("mig-config"),
         mig_monitor=command.joined("mig-monitor"), imex_channels=imex_channels(command.joined("imex-channel")),
         capabilities=tuple(name for name in _CAPABILITIES if command.has(name)), compat32=command.has("compat32"),
-        requirements=requirements, ldconfig=command.last("ldconfig"), cuda_compat_mode=(*modes, "mount")[0],
+        requirements=requirements_of(command), ldconfig=command.last("ldconfig"), cuda_compat_mode=(*modes, "mount")[0],
         no_cgroups=command.has("no-cgroups"), no_devbind=command.has("no-devbind"),
     )
 
@@ -132,24 +137,30 @@ def _library(root: Root, cache: str, place: str) -> str:
 
 def run(given: options.Parsed, words: list[str], log: DebugLog) -> None:
     """The command.  Raises ToolkitError; the container is then as it was."""
+    chosen = driver.settings(given, unprivileged_default=False)
     command = options.parse(options.CONFIGURE, words)
     rootfs = rootfs_of(command)
     pid = pid_of(command.last("pid")) if command.has("pid") else 0
-    request = request_of(command)
-    chosen = driver.settings(given, unprivileged_default=False)
-    nvml = driver.start(chosen, log, limited=True, imex_channels=request.imex_channels)
+    requirements_of(command)
+    driver.limit(log, always=True)
+    channels = imex_channels(command.joined("imex-channel"))
+    machine = driver.start(chosen, log, imex_channels=channels)
     privileges.step("container")
+    request = request_of(command)
     target, container = _container(rootfs, pid, request, log)
     privileges.step("info")
-    files = driver.read_driver(chosen, nvml, command, log, os.environ)
-    driver.log_gpus(nvml, log)
+    files = driver.read_driver(chosen, machine, command, log, os.environ)
+    driver.log_gpus(machine, log)
     with driver.opened_root(chosen.root) as root:
-        host = legacy.read_host(root, files, nvml.gpus, imex_channels=request.imex_channels,
+        host = legacy.read_host(root, files, machine.nvml.gpus, imex_channels=request.imex_channels,
                                 all_caps=bool(request.mig_config or request.mig_monitor))
     plan = plan_configure(request, host, container)
     privileges.step("mount")
     _apply(plan, chosen, target, container, log)
-    privileges.step("shutdown")
+    try:
+        privileges.step("shutdown")
+    except ApplyError as e:  # the container is complete, and this process ends
+        log("W", str(e))
 
 
 def _container(rootfs: str, pid: int, request: Request, log: DebugLog) -> tuple[Target, Container]:
@@ -159,10 +170,12 @@ def _container(rootfs: str, pid: int, request: Request, log: DebugLog) -> tuple[
              *(["no-cgroups"] if request.no_cgroups else []), *(["no-devbind"] if request.no_devbind else []),
              "supervised" if process.supervised else "standalone"]
     log("I", f"configuring container with '{' '.join(words)}'")
-    log("I", f"setting pid to {process.pid}")
-    log("I", f"setting rootfs to {rootfs}")
     container = legacy_container.read_container(process, rootfs, compat=request.cuda_compat_mode != "disabled" and bool(
         {"compute", "video"} & set(request.capabilities)))
+    for path in container.compat:
+        log("I", f"selecting {below(rootfs, path)}")
+    log("I", f"setting pid to {process.pid}")
+    log("I", f"setting rootfs to {rootfs}")
     log("I", f"setting owner to {container.uid}:{container.gid}")
     log("I", f"setting bins directory to {container.bins_dir}")
     log("I", f"setting libs directory to {container.libs_dir}")
@@ -193,9 +206,12 @@ def _apply(plan: tuple[Op, ...], chosen: driver.Settings, target: Target, contai
     access = None
     if target.cgroup and any(isinstance(op, AllowDevice) for op in plan):
         access = cgroup.open_access(target.cgroup.version, target.cgroup.directory)
-    report, report_end = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        report, report_end = os.pipe()
+        child = os.fork()
+    except OSError as e:
+        raise ApplyError(f"process creation failed: {reason(e.errno or 0)}", source="mount error") from None
     if child == 0:
         os.close(report)
         _carry_out(plan, chosen, target, container, access, log, parent, report_end)
@@ -252,7 +268,16 @@ def _run_ldconfig(chosen: driver.Settings, target: Target, container: Container,
             secure=os.environ.get("NVC_INSECURE_MODE", "").lower() in _NO, warn=partial(log, "W"),
             output=partial(log, "W"))
     finally:
+        _take_back_rights()
+
+
+def _take_back_rights() -> None:
+    """The rights of the mounts.  Where that fails it is tried once more, for the undoing that follows needs them."""
+    try:
         privileges.step("mount")
+    except ApplyError:
+        privileges.step("mount")
+        raise
 
 
 def _program(path: str) -> str:

@@ -1,24 +1,25 @@
 """What `info`, `list` and `configure` do alike: give up rights, load modules, ask NVML, find the driver's files."""
 
-import ctypes
 import os
+import re
 from functools import partial
 from typing import NamedTuple
 
 from toolkit.apply import kmods, privileges
 from toolkit.cmd.cli.debuglog import DebugLog
 from toolkit.cmd.cli.options import Parsed
-from toolkit.errors import ConfigError, HostError, ToolkitError
+from toolkit.errors import ConfigError, ToolkitError
 from toolkit.gather import legacy
-from toolkit.gather.legacy_nvml import Nvml, read_nvml
+from toolkit.gather.legacy_nvml import LIBRARY, Nvml, read_nvml
 from toolkit.gather.legacy_root import Root
+from toolkit.gather.legacy_wsl import Store, read_stores
 from toolkit.model.native import Driver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ID_LIMIT = 1 << 64
+_LARGEST_ID = (1 << 32) - 1
 
 
 class Settings(NamedTuple):
@@ -33,14 +34,18 @@ class Settings(NamedTuple):
     pivot: bool
 
 
+class Machine(NamedTuple):
+    """What start-up found: NVML's answers and, under WSL 2, the driver stores."""
+
+    nvml: Nvml
+    stores: tuple[Store, ...] = ()
+
+
 def settings(given: Parsed, *, unprivileged_default: bool) -> Settings:
     """The global options as values.  `unprivileged_default`: an ordinary user asks as himself.
 
-    Raises ConfigError with upstream's texts.  A relative driver root is refused; upstream fails on it later."""
+    Raises ConfigError for a user that cannot be; paths are checked by `start`."""
     root, ldcache = given.last("root", "/"), given.last("ldcache", "/etc/ld.so.cache")
-    if not root.startswith("/") or not ldcache:
-        raise ConfigError("invalid argument", source="initialization error",
-                          hint="--root is an absolute path, --ldcache a path below it")
     if given.has("user"):
         uid, gid = user_of(given.last("user"))
     elif unprivileged_default and os.geteuid():
@@ -48,8 +53,8 @@ def settings(given: Parsed, *, unprivileged_default: bool) -> Settings:
     else:
         uid, gid = _overflow("uid"), _overflow("gid")
     return Settings(
-        root="/" + os.path.normpath(root).lstrip("/"), ldcache=ldcache, uid=uid, gid=gid,
-        load_kmods=given.has("load-kmods"), create_imex=not given.has("no-create-imex-channels"),
+        root="/" + os.path.normpath(root).lstrip("/") if root.startswith("/") else root, ldcache=ldcache,
+        uid=uid, gid=gid, load_kmods=given.has("load-kmods"), create_imex=not given.has("no-create-imex-channels"),
         pivot=not given.has("no-pivot"),
     )
 
@@ -64,15 +69,18 @@ def _wrong_user(why: str) -> ConfigError:
 
 
 def _number(text: str) -> int:
-    """A user or group id in decimal; -1 for a name.  Raises ConfigError for trailing text or an id out of range."""
-    digits = len(text) - len(text.lstrip("0123456789"))
-    if not digits:
+    """A user or group id in decimal, read as strtoull(3) does; -1 for a name.
+
+    Raises ConfigError for trailing text or an id out of range."""
+    number = re.match(r"\s*([+-]?)0*([0-9]+)", text, re.ASCII)
+    if not number:
         return -1
-    if digits < len(text):
-        raise _wrong_user("invalid argument")
-    if len(text.lstrip("0")) > 20 or int(text) >= _ID_LIMIT:
+    sign, digits = number.groups()
+    if len(digits) > 10 or int(digits) > _LARGEST_ID or (sign == "-" and int(digits)):
         raise _wrong_user("numerical result out of range")
-    return int(text) & 0xFFFFFFFF
+    if number.end() < len(text):
+        raise _wrong_user("invalid argument")
+    return int(digits)
 
 
 def user_of(text: str) -> tuple[int, int]:
@@ -83,11 +91,13 @@ def user_of(text: str) -> tuple[int, int]:
     if not text:
         return os.geteuid(), os.getegid()
     user, _, group = text.partition(":")
-    uid, gid = _number(user), _number(group)
+    uid, gid = _number(user), -1
     try:
-        if uid < 0 or (gid < 0 and not group):
+        if uid < 0 or not group:
             entry = pwd.getpwnam(user) if uid < 0 else pwd.getpwuid(uid)
-            uid, gid = entry.pw_uid, entry.pw_gid if not group else gid
+            uid, gid = entry.pw_uid, entry.pw_gid
+        if group:
+            gid = _number(group)
         if gid < 0:
             gid = grp.getgrnam(group).gr_gid
     except (KeyError, ValueError, OverflowError):
@@ -95,54 +105,64 @@ def user_of(text: str) -> tuple[int, int]:
     return uid, gid
 
 
-def _refuse_wsl(log: DebugLog) -> None:
-    """Raises HostError under WSL 2, which is known by its library as upstream knows it."""
-    log("I", "attempting to load dxcore to see if we are running under Windows Subsystem for Linux (WSL)")
-    try:
-        dxcore = ctypes.CDLL("libdxcore.so")
-    except OSError:
-        log("I", "dxcore initialization failed, continuing assuming a non-WSL environment")
-        return
-    if hasattr(dxcore, "D3DKMTQueryAdapterInfo"):
-        raise HostError("WSL environment detected: not supported by this command", source="initialization error",
-                        hint="set nvidia-container-runtime.mode to cdi and run nvidia-ctk cdi generate")
+def limit(log: DebugLog, *, always: bool) -> None:
+    """Gives up the rights that no step needs.  An ordinary user has none to give up, unless it is `always` asked for.
+
+    Raises ApplyError where a right that is kept is not held."""
+    if always or not os.geteuid():
+        privileges.limit()
+        privileges.step("init")
 
 
-def start(chosen: Settings, log: DebugLog, *, limited: bool, imex_channels: tuple[int, ...] = ()) -> Nvml:
-    """The library's start-up: rights, kernel modules, NVML.  `limited`: rights have to be given up, or it is an error.
+def start(chosen: Settings, log: DebugLog, *, imex_channels: tuple[int, ...] = ()) -> Machine:
+    """The library's start-up: WSL 2, kernel modules, NVML.
 
-    Raises ToolkitError."""
+    Raises ToolkitError.  A relative driver root is refused; upstream fails on it later, with another text."""
     from toolkit import __version__
 
+    if not chosen.root.startswith("/") or not chosen.ldcache:
+        raise ConfigError("invalid argument", source="initialization error",
+                          hint="--root is an absolute path, --ldcache a path below it")
     log("I", f"initializing library context (version={__version__})")
     log("I", f"using root {chosen.root}")
     log("I", f"using ldcache {chosen.ldcache}")
     log("I", f"using unprivileged user {chosen.uid}:{chosen.gid}")
     for channel in imex_channels:
         log("I", f"using IMEX channel {channel}")
-    _refuse_wsl(log)
-    if chosen.load_kmods and not os.geteuid():
-        kmods.load(chosen.root, imex_channels=imex_channels if chosen.create_imex else (), say=log)
-    if limited:
-        privileges.limit()
-        privileges.step("init")
+    stores = read_stores(log)
+    if chosen.load_kmods:
+        _load_kmods(chosen, imex_channels if chosen.create_imex else (), log, wsl=bool(stores))
     log("I", "starting driver rpc service")
-    nvml = read_nvml(partial(privileges.confine, os.getpid(), chosen.root, chosen.uid, chosen.gid))
+    library = f"{stores[0].path.rstrip('/')}/{LIBRARY}" if stores else LIBRARY
+    nvml = read_nvml(partial(privileges.confine, os.getpid(), chosen.root, chosen.uid, chosen.gid),
+                     library=library, wsl=bool(stores))
     log("I", "driver rpc service terminated successfully")
-    return nvml
+    return Machine(nvml=nvml, stores=stores)
 
 
-def read_driver(chosen: Settings, nvml: Nvml, given: Parsed, log: DebugLog,
+def _load_kmods(chosen: Settings, imex_channels: tuple[int, ...], log: DebugLog, *, wsl: bool) -> None:
+    """--load-kmods.  Whatever does not work is only logged.  Raises HostError for an id map that cannot be read."""
+    if wsl:
+        log("W", "skipping kernel modules load on WSL")
+        return
+    privileges.step("init_kmods")
+    kmods.load(chosen.root, imex_channels=imex_channels, say=log)
+    privileges.step("init")
+
+
+def read_driver(chosen: Settings, machine: Machine, given: Parsed, log: DebugLog,
                 environment: "Mapping[str, str]") -> Driver:
     """The driver's files, without those that the command's options leave out.  Raises HostError."""
     left_out = [name for name in ("no-persistenced", "no-fabricmanager", "no-gsp-firmware") if given.has(name)]
     log("I", f"requesting driver information with '{' '.join(left_out)}'")
+    nvml = machine.nvml
     nvml.check(nvml.version_error)
     with opened_root(chosen.root) as root:
         return legacy.read_driver(
             root, nvml, ldcache=chosen.ldcache, path=environment.get("PATH"),
             mps=environment.get("CUDA_MPS_PIPE_DIRECTORY"), persistenced="no-persistenced" not in left_out,
-            fabricmanager="no-fabricmanager" not in left_out, gsp_firmware="no-gsp-firmware" not in left_out, say=log,
+            fabricmanager="no-fabricmanager" not in left_out, gsp_firmware="no-gsp-firmware" not in left_out,
+            stores=machine.stores, say=log,
         )
 
 
@@ -154,9 +174,10 @@ def opened_root(path: str) -> Root:
         raise e.within("detection error") from None
 
 
-def log_gpus(nvml: Nvml, log: DebugLog) -> None:
+def log_gpus(machine: Machine, log: DebugLog) -> None:
     """The GPUs, or the error of their enumeration.  Raises HostError."""
     log("I", "requesting device information with ''")
-    nvml.check(nvml.gpu_error)
-    for gpu in nvml.gpus:
-        log("I", f"listing device {gpu.node} ({gpu.uuid} at {gpu.bus_id})")
+    machine.nvml.check(machine.nvml.gpu_error)
+    for gpu in machine.nvml.gpus:
+        shown = f"dxcore adapter {gpu.index}" if machine.stores else f"device {gpu.node}"
+        log("I", f"listing {shown} ({gpu.uuid} at {gpu.bus_id})")

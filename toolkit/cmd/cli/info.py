@@ -34,11 +34,12 @@ def text_of(nvml: Nvml, *, csv: bool) -> str:
 
 def run(given: options.Parsed, words: list[str], log: DebugLog) -> str:
     """The command; its output.  Raises ToolkitError."""
+    chosen = driver.settings(given, unprivileged_default=True)
     command = options.parse(options.INFO, words)
     if command.operands:
         raise options.too_many_arguments(options.INFO)
-    chosen = driver.settings(given, unprivileged_default=True)
-    nvml = driver.start(chosen, log, limited=not os.geteuid())
-    nvml.check(nvml.version_error)
-    driver.log_gpus(nvml, log)
-    return text_of(nvml, csv=command.has("csv"))
+    driver.limit(log, always=False)
+    machine = driver.start(chosen, log)
+    driver.read_driver(chosen, machine, command, log, os.environ)  # whatever is wrong with its files is told here too
+    driver.log_gpus(machine, log)
+    return text_of(machine.nvml, csv=command.has("csv"))

@@ -23,7 +23,8 @@ def _with_defaults(command: options.Parsed, words: list[str]) -> options.Parsed:
 
 def _device_paths(chosen: selection.Selection, host: Host) -> Iterator[str]:
     yield from (node.path for node in host.driver.devices)
-    yield from (gpu.node for gpu in chosen.gpus)
+    if not host.driver.store:  # GPUs of WSL 2 have no nodes
+        yield from (gpu.node for gpu in chosen.gpus)
     for mig in chosen.mig_access:
         yield from mig.access_files
         if host.caps_major >= 0:
@@ -75,14 +76,16 @@ def paths(command: options.Parsed, channels: tuple[int, ...], host: Host) -> tup
 
 def run(given: options.Parsed, words: list[str], log: DebugLog) -> str:
     """The command; its output.  Raises ToolkitError."""
+    chosen = driver.settings(given, unprivileged_default=True)
     command = _with_defaults(options.parse(options.LIST, words), words)
     if command.operands:
         raise options.too_many_arguments(options.LIST)
-    chosen = driver.settings(given, unprivileged_default=True)
+    driver.limit(log, always=False)
     channels = selection.imex_channels(command.joined("imex-channel"))
-    nvml = driver.start(chosen, log, limited=not os.geteuid(), imex_channels=channels)
-    found = driver.read_driver(chosen, nvml, command, log, os.environ)
-    driver.log_gpus(nvml, log)
+    machine = driver.start(chosen, log, imex_channels=channels)
+    nvml = machine.nvml
+    found = driver.read_driver(chosen, machine, command, log, os.environ)
+    driver.log_gpus(machine, log)
     with driver.opened_root(chosen.root) as root:
         host = legacy.read_host(root, found, nvml.gpus, imex_channels=channels,
                                 all_caps=command.has("mig-config") or command.has("mig-monitor"))

@@ -77,15 +77,14 @@ _SHARED = (
     Option("no-persistenced", about="Leave out the socket of nvidia-persistenced"),
     Option("no-fabricmanager", about="Leave out the socket of the fabric manager"),
     Option("no-gsp-firmware", about="Leave out the GSP firmware"),
-    Option("no-cntlibs", about="Leave out the image's CUDA compatibility libraries"),
 )
 
 GLOBAL = Parser(
     name=PROGRAM, about="Shows the NVIDIA driver and its devices, and makes them usable in containers.",
     operands="COMMAND [ARG...]", in_order=True,
-    commands=(("info", "Report the driver's versions and the GPUs"),
-              ("list", "List the files and devices of the driver"),
-              ("configure", "Place driver and devices in a container")),
+    commands=(("configure", "Place driver and devices in a container"),
+              ("info", "Report the driver's versions and the GPUs"),
+              ("list", "List the files and devices of the driver")),
     options=(
         Option("debug", "d", "FILE", about="Append a debug log to FILE"),
         Option("load-kmods", "k", about="Load the kernel modules and make the device nodes"),
@@ -125,6 +124,7 @@ CONFIGURE = Parser(
         Option("ngx", "n", about="Enable NGX"),
         Option("no-cgroups", about="Leave the device cgroup alone"),
         Option("no-devbind", about="Do not place device nodes"),
+        Option("no-cntlibs", about="Leave out the image's CUDA compatibility libraries"),
         Option("cuda-compat-mode", "", "MODE", about="mount, ldconfig or disabled"),
         *_SHARED,
     ),
@@ -218,10 +218,10 @@ def too_many_arguments(parser: Parser) -> UsageError:
     return UsageError(f"{parser.name}: Too many arguments\n{try_text(parser)}")
 
 
-def _filled(text: str, indent: str = "") -> str:
+def _joined(words: list[str], indent: str = "") -> str:
     """Words in lines of less than 80 columns, later ones indented."""
     lines, line = [], ""
-    for word in text.split():
+    for word in words:
         if line and len(line) + 1 + len(word) > _COLUMNS:
             lines.append(line)
             line = indent + word
@@ -232,12 +232,13 @@ def _filled(text: str, indent: str = "") -> str:
 
 def try_text(parser: Parser) -> str:
     """Where to find help, as argp says it."""
-    return _filled(f"Try `{parser.name} --help' or `{parser.name} --usage' for more information.")
+    return _joined(f"Try `{parser.name} --help' or `{parser.name} --usage' for more information.".split())
 
 
 def _sorted(parser: Parser) -> list[Option]:
-    """Alphabetically by the short option, else by the long one, ignoring case; -? comes first."""
-    return sorted(parser.options + _BUILT_IN, key=lambda o: (o.short or o.long[0]).lower() if o.short != "?" else "")
+    """Alphabetically by letter, ignoring case: among equal ones long options, -x, -X.  -? comes first."""
+    return sorted(parser.options + _BUILT_IN, key=lambda o: (
+        o.short != "?", (o.short or o.long[0]).lower(), o.short != "", o.short.isupper(), o.long))
 
 
 def _entry(option: Option) -> str:
@@ -246,8 +247,10 @@ def _entry(option: Option) -> str:
 
 
 def _described(left: str, about: str) -> str:
-    gap = " " if len(left) < _HELP_COLUMN else "\n" + " " * _HELP_COLUMN
-    return left.ljust(_HELP_COLUMN - 1) + gap + about if gap == " " else left + gap + about
+    """An entry and what it does, in two columns; a wide entry moves its text to the right."""
+    start = left.ljust(_HELP_COLUMN) if len(left) < _HELP_COLUMN else left + "   "
+    first, *rest = about.split()
+    return _joined([start + first, *rest], " " * _HELP_COLUMN)
 
 
 def help_text(parser: Parser) -> str:
@@ -255,9 +258,11 @@ def help_text(parser: Parser) -> str:
     lines = [" ".join(["Usage:", parser.name, "[OPTION...]", *parser.operands.split()]), parser.about, ""]
     if parser.commands:
         lines += [" Commands:", *(_described(f"  {name}", about) for name, about in parser.commands), ""]
-    lines += [" Options:", *(_described(_entry(option), option.about) for option in _sorted(parser)), ""]
-    return "\n".join([*lines, "Mandatory or optional arguments to long options are also mandatory or optional",
-                      "for any corresponding short options."]) + "\n"
+    lines += [" Options:", *(_described(_entry(option), option.about) for option in _sorted(parser))]
+    if any(option.value for option in parser.options):
+        lines += ["", "Mandatory or optional arguments to long options are also mandatory or optional",
+                  "for any corresponding short options."]
+    return "\n".join(lines) + "\n"
 
 
 def usage_text(parser: Parser) -> str:
@@ -265,9 +270,11 @@ def usage_text(parser: Parser) -> str:
     options = _sorted(parser)
     flags = "".join(option.short for option in options if option.short and not option.value)
     words = [f"[-{flags}]"]
-    words += [f"[-{o.short}{f'[{o.value}]' if o.optional else o.value}]" for o in options if o.short and o.value]
+    words += [f"[-{o.short}{f'[{o.value}]' if o.optional else f' {o.value}'}]"
+              for o in options if o.short and o.value]
     words += ["[" + _entry(option).strip().split(", ")[-1] + "]" for option in options]
-    return _filled(" ".join(["Usage:", parser.name, *words, *parser.operands.split()]), " " * 12) + "\n"
+    operands = [parser.operands] if parser.operands else []  # argp never breaks a line within them
+    return _joined(["Usage:", *parser.name.split(), *words, *operands], " " * 12) + "\n"
 
 
 def version_text(_: Parser) -> str:

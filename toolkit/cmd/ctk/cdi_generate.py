@@ -37,7 +37,8 @@ class Settings(NamedTuple):
 def generate(values: Values) -> int:
     """Reads the machine, plans its specification, and writes it; on failure nothing is written."""
     from toolkit.gather.host import NO_SANDBOXUTILS, CsvSources, read_host
-    from toolkit.plan.generate import COHERENT, Options, plan_spec, with_features
+    from toolkit.plan.device_names import COHERENT
+    from toolkit.plan.generate import Options, plan_spec, with_features
     from toolkit.plan.transform import split_by_coherence, with_merged_device
 
     log = log_of(values)

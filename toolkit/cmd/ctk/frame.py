@@ -60,7 +60,7 @@ class Values(NamedTuple):
 class Command(NamedTuple):
     """A command, or a group of commands if it has no `run`; one with both runs where no inner command is named.
 
-    One that is `raw` parses its arguments itself.
+    One that is `raw` parses its arguments itself, but for a request for help.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Wrong(ToolkitError):
 
 
 HELP = Flag("help", "show help", default=False, aliases=("h",))
+HELP_WORDS = (["--help"], ["-h"], ["help"], ["h"])
 Given = dict[Flag, list[str]]  # the texts of each flag on the command line; an inner flag may have an outer one's name
 
 
@@ -105,7 +106,7 @@ def run(root: Command, args: list[str], env: Mapping[str, str], *, version: str)
     except Wrong as e:
         if e.path:
             print(f"Incorrect Usage: {e.message}\n", file=sys.stderr)
-            _show(e.path, version)
+            _show(e.path, version, wrong=True)
         raise ToolkitError(e.message, source=e.source, hint=e.hint) from None
     command = path[-1]
     if rest and rest[0] in ("help", "h") and (command.commands or command.run is None):
@@ -142,7 +143,7 @@ def _parsed(root: Command, args: list[str]) -> tuple[tuple[Command, ...], Given,
             break
         if len(argument) < 2 or argument[0] != "-":
             inner = None if rest else path[-1].inner(argument)
-            if inner and inner.raw:
+            if inner and inner.raw and args[position : position + 1] not in HELP_WORDS:
                 return (*path, inner), given, args[position:]
             path, rest = ((*path, inner), rest) if inner else (path, [*rest, argument])
             continue
@@ -217,13 +218,13 @@ def _environment_value(flag: Flag, variable: str, text: str) -> Value:
     return _value(flag, [text])
 
 
-def _show(path: tuple[Command, ...], version: str) -> int:
-    """Prints the help of a command."""
+def _show(path: tuple[Command, ...], version: str, *, wrong: bool = False) -> int:
+    """Prints the help of a command.  After `wrong` usage upstream leaves out that a command has options."""
     command, title = path[-1], " ".join(c.name for c in path)
-    options = "[options]" if not command.commands else "[command [command options]]"
+    options = " [command [command options]]" if command.commands else "" if wrong else " [options]"
     if len(path) == 1:
-        options = f"[global options] {options}\n\nVERSION:\n   {version}"
-    print(f"NAME:\n   {title} - {command.usage}\n\nUSAGE:\n   {title} {options}")
+        options = f" [global options]{options}\n\nVERSION:\n   {version}"
+    print(f"NAME:\n   {title} - {command.usage}\n\nUSAGE:\n   {title}{options}")
     if command.commands:
         rows = [(", ".join(c.names), c.usage) for c in command.commands]
         if len(path) == 1:

@@ -14,9 +14,10 @@ NAME = "NVIDIA Container Toolkit CLI"
 
 def main(argv: list[str]) -> int:
     """Runs one command; argv[0] is the program's name.  Results are on stdout, everything else on stderr."""
-    if argv[1:2] == ["hook"]:
+    if argv[1:2] == ["hook"] and argv[2:3] not in (["--help"], ["-h"], ["help"], ["h"]):
         return _hook(argv[2:])
     from toolkit import __version__
+    from toolkit.cmd.cdi_hook.main import HOOKS
     from toolkit.cmd.ctk import cdi, config, doctor, explain, info, runtime_configure, system
     from toolkit.cmd.ctk.frame import Command, Flag, run
 
@@ -34,7 +35,8 @@ def main(argv: list[str]) -> int:
             Flag("version", "print the version", False, aliases=("v",)),
         ),
         commands=(
-            Command("hook", "The CDI hooks, as nvidia-cdi-hook has them", run=_outer_hook, raw=True),
+            Command("hook", "The CDI hooks, as nvidia-cdi-hook has them", run=_outer_hook, raw=True,
+                    commands=tuple(Command(name, about, run=_outer_hook) for name, about in HOOKS.items() if about)),
             runtime_configure.COMMAND,
             info.COMMAND,
             cdi.COMMAND,
@@ -62,7 +64,7 @@ def _outer_hook(values: "Values") -> int:
 def _hook(args: list[str]) -> int:
     from toolkit.cmd.cdi_hook.main import main as cdi_hook
 
-    return cdi_hook(["nvidia-cdi-hook", *args])
+    return cdi_hook(["nvidia-ctk hook", *args])
 
 
 def _failed(error: ToolkitError, *, hint: bool) -> int:

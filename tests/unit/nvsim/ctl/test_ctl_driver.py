@@ -119,6 +119,13 @@ def test_a_driver_that_is_not_installed_yet_leaves_what_a_machine_without_one_ha
     assert build.describe(root).boards
 
 
+def test_a_driver_that_is_part_of_the_system_does_not_come_later(tmp_path):
+    wanted = profile.of({"profile": "rtx4090-nixos", "boot": "no-driver"}, "host")
+    with pytest.raises(NvsimError, match="cannot come later where they lie: /nix"):
+        build.build(wanted, str(tmp_path / "host"), nodes=False)
+    assert os.listdir(tmp_path) == []
+
+
 def test_libraries_without_modules_get_those_of_their_version(tmp_path):
     root = str(tmp_path / "host")
     built = build.build(profile.load("libraries-only"), root, nodes=False, dev_root=root)

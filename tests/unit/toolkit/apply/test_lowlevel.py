@@ -1,7 +1,12 @@
 """Finding the low-level runtime."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from toolkit.apply import lowlevel
 from toolkit.apply.lowlevel import execute, find_program, find_runtime, search_path
 from toolkit.errors import ApplyError, HostError
 
@@ -71,3 +76,12 @@ def test_a_program_that_cannot_be_executed_is_an_error(tmp_path):
     assert e.value.message == f"could not exec '{tmp_path}/broken': exec format error"
     with pytest.raises(ApplyError, match="could not exec"):
         execute("a\0b", ["x"], {})
+
+
+@pytest.mark.parametrize(("given", "passed"), [({}, False), ({"LC_CTYPE": "C.UTF-8"}, True)])
+def test_the_interpreters_own_LC_CTYPE_is_not_passed_on(given, passed):
+    code = "from toolkit.apply.lowlevel import given_environment; print('LC_CTYPE' in given_environment())"
+    home = os.path.abspath(f"{lowlevel.__file__}/../../..")
+    done = subprocess.run([sys.executable, "-c", code], env={"PATH": "/bin", "PYTHONPATH": home, **given},
+                          capture_output=True, text=True, check=True)
+    assert done.stdout == f"{passed}\n"

@@ -40,7 +40,7 @@ def drop_ins(world):
 def test_a_newer_library_s_folder_is_put_first_by_its_resolved_name(world):
     (world.compat / "libcuda.so.570.86.15").write_bytes(b"no ELF")
     (world.compat / "libcuda.so.1").symlink_to("libcuda.so.570.86.15")
-    assert world("enable-cuda-compat", "--host-driver-version=550.54.15") == (0, [NO_NOTE, ALONE])
+    assert world("enable-cuda-compat", "--host-driver-version=550.54.15") == (0, [ALONE, NO_NOTE])
     written = drop_ins(world)
     assert list(written.values()) == ["/usr/local/cuda-12.8/compat\n"]
     assert next(iter(written)).startswith("00-compat-")
@@ -78,7 +78,7 @@ def test_only_plain_files_count_as_libraries(world, hostile):
 def test_a_huge_sparse_library_is_not_read_whole(world):
     with open(world.compat / "libcuda.so.570.86.15", "wb") as f:
         f.truncate(10 << 30)
-    assert world("enable-cuda-compat", "--host-driver-version=550.1") == (0, [NO_NOTE, ALONE])
+    assert world("enable-cuda-compat", "--host-driver-version=550.1") == (0, [ALONE, NO_NOTE])
 
 
 @pytest.mark.parametrize("folder", ["etc/ld.so.conf.d", "etc"])

@@ -23,18 +23,20 @@ def hook(capfd):
     return run
 
 
-@pytest.mark.parametrize("arguments", [(), ("--unknown",), ("--unknown=x", "-y")])
+@pytest.mark.parametrize("arguments", [(), ("--unknown",), ("--unknown=x", "-y"), ("--what", "future-hook"),
+                                       ("--what", "create-symlinks")])
 def test_no_hook_is_a_warning_and_no_error(hook, arguments):
     status, out, err = hook(*arguments)
     assert (status, out) == (0, "")
     assert err.endswith('level=warning msg="No CDI hook specified"\n')
 
 
-@pytest.mark.parametrize("arguments", [("future-hook",), ("future-hook", "--with", "flags"), ("--what", "future-hook")])
+@pytest.mark.parametrize("arguments", [("future-hook",), ("future-hook", "--with", "flags"), ("--", "future-hook"),
+                                       ("help", "future-hook")])
 def test_an_unknown_hook_is_a_warning_and_no_error(hook, arguments):
     status, _, err = hook(*arguments)
     assert status == 0
-    assert err.endswith('level=warning msg="Unsupported CDI hook: future-hook"\n')
+    assert err.endswith(f'level=warning msg="Unsupported CDI hook: {[a for a in arguments if a != "--"][0]}"\n')
 
 
 def test_the_hidden_hook_does_nothing_and_is_not_shown(hook):
@@ -65,6 +67,15 @@ def test_help_names_the_command_that_was_called(hook, name, title):
     assert title in out
     assert "--mode string" in out
     assert "--container-spec" in out
+
+
+@pytest.mark.parametrize(("arguments", "title"), [
+    (("help",), "NVIDIA CDI Hook -"), (("h",), "NVIDIA CDI Hook -"), (("help", "chmod"), "NVIDIA CDI Hook chmod -"),
+    (("chmod", "help"), "NVIDIA CDI Hook chmod -"), (("chmod", "h", "--bad"), "NVIDIA CDI Hook chmod -")])
+def test_help_is_a_word_too(hook, arguments, title):
+    status, out, err = hook(*arguments)
+    assert (status, err) == (0, "")
+    assert f"   {title}" in out
 
 
 def test_a_hidden_flag_works_and_is_not_shown(hook):

@@ -47,16 +47,7 @@ TRY_CONFIGURE = f"Try `{P} configure --help' or `{P} configure\n--usage' for mor
             ["configure", "--pid=99999999999", "/c"],
             f"{P}: input error: parse pid failed: numerical result out of range\n",
         ),
-        (["configure", "--ldconfig=", "/c"], f"{P}: container error: invalid argument\n"),
         (["configure", *["--require=x"] * 33, "/c"], f"{P}: input error: too many requirements\n"),
-        (
-            ["configure", "--cuda-compat-mode=mount", "--cuda-compat-mode=ldconfig", "/c"],
-            f"{P}: container error: only one cuda-compat-mode can be specified at a time\n",
-        ),
-        (["configure", "--cuda-compat-mode=x", "/c"], f"{P}: container error: invalid option: cuda-compat-mode=x\n"),
-        (["configure", "--imex-channel=x", "/c"], f"{P}: error parsing IMEX info: unsupported IMEX channel value: x\n"),
-        (["--root=", "info"], f"{P}: initialization error: invalid argument\n"),
-        (["--ldcache=", "info"], f"{P}: initialization error: invalid argument\n"),
         (["--user=1x", "info"], f"{P}: input error: parse user/group failed: invalid argument\n"),
         (
             ["--user=99999999999999999999999", "info"],

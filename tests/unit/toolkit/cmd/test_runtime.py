@@ -336,7 +336,8 @@ def test_a_broken_specification_file_is_mentioned_when_a_device_is_missing(regis
     place.run("--log", f"{tmp_path}/log", "create", "x")
     log = (tmp_path / "log").read_text()
     assert 'level=warning msg="could not resolve CDI devices: [v.com/gpu=7]"' in log
-    assert f"Refreshing the CDI registry generated errors: map[{registry}/etc/cdi/broken.json:[" in log
+    assert "Refreshing the CDI registry generated errors: failed to load CDI Spec failed to parse CDI Spec " in log
+    assert f"{registry}/etc/cdi/broken.json" in log
 
 
 def test_the_spec_that_is_passed_in_is_left_alone(registry):
@@ -376,3 +377,18 @@ def test_any_bytes_as_config_json_end_without_a_traceback_and_stay(tmp_path_fact
     done = place.run("create", "x")
     assert "Traceback" not in done.stderr
     assert done.returncode == 7 or (place.folder / "config.json").read_bytes() == data
+
+
+def test_a_mode_without_channels_says_nothing_of_them(place):
+    place.configure('mode = "legacy"', f'debug = "{place.folder}/log"',
+                    before="accept-nvidia-visible-devices-envvar-when-unprivileged = false")
+    place.write(spec_of("NVIDIA_IMEX_CHANNELS=0"))
+    place.run("create", "x")
+    assert "IMEX" not in (place.folder / "log").read_text()
+
+
+def test_csv_mode_without_devices_changes_nothing_and_says_so_for_both_its_parts(tmp_path):
+    spec = spec_of("A=1")
+    after, notes = edited(spec, in_mode("csv"), root=str(tmp_path))
+    assert after["process"] == spec["process"]
+    assert notes[2:] == ("No modification required; no devices requested",) * 2

@@ -253,3 +253,33 @@ def test_the_plan_of_the_hook_can_be_had_without_running_it(tmp_path):
     assert words[0] == "--load-kmods" and words[-2:] == ("--pid=5", "/c")
     assert notes.lines == [("info", "Using requested mode 'legacy'")]
     assert planned({**SPEC, "process": {}}, config, rootfs="/c", root=str(tmp_path)) == ()
+
+
+def test_the_cli_gets_the_environment_of_the_hook_and_nothing_of_the_interpreters(hook):
+    more = '[nvidia-container-cli]\nenvironment = ["A=1"]\n'
+    hook.config.write_text(f'{more}[nvidia-container-runtime]\nmode = "legacy"\n')
+    hook.run()
+    names = {line.partition("=")[0] for line in (hook.folder / "env").read_text().splitlines()}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"A", "NVIDIA_CTK_CONFIG_FILE_PATH", "PATH"}
+
+
+def test_the_mode_is_a_bare_line_and_a_warning_has_its_level(hook):
+    assert hook.run().stderr == b"Using requested mode 'legacy'\n"
+    hook.config.write_text("accept-nvidia-visible-devices-envvar-when-unprivileged = false\n")
+    assert b"level=warning msg=\"Ignoring devices requested" in hook.run().stderr
+
+
+@pytest.mark.parametrize(("state", "spec", "message"), [
+    (b"[]", SPEC,
+     "could not decode container state: json: cannot unmarshal array into Go value of type main.HookState"),
+    (None, b"[]", "could not decode OCI spec: json: cannot unmarshal array into Go value of type main.Spec"),
+    (None, {**SPEC, "ociVersion": "1.0.0-rc3", "process": {"env": [], "capabilities": {}}},
+     "could not decode Process.Capabilities in OCI spec: json: cannot unmarshal object into Go value of type []string"),
+])
+def test_a_document_of_another_shape_is_refused_in_upstreams_words(hook, state, spec, message):
+    assert hook.run(state=state, spec=spec).stderr.decode().splitlines()[0] == message
+
+
+def test_the_pid_is_unsigned(hook):
+    hook.run(state=json.dumps({"pid": -1, "bundle": str(hook.folder)}).encode())
+    assert "--pid=18446744073709551615" in hook.argv

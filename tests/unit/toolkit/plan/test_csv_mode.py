@@ -4,7 +4,9 @@ import pytest
 
 from toolkit.errors import HostError, RequestError
 from toolkit.model.cdi import Spec
+from toolkit.model.config import Config
 from toolkit.model.host import CharDevice, Driver, File, Gpu, Host, Library, Tegra
+from toolkit.plan.edits import Wanted, plan_generated
 from toolkit.plan.generate import Options, plan_spec
 
 LIB = "/usr/lib/aarch64-linux-gnu/nvidia"
@@ -156,3 +158,17 @@ def test_what_does_not_fit_two_gpus_falls_back_to_one_device(host: Host, identif
 def test_a_feature_flag_makes_one_device_of_two_gpus() -> None:
     spec, _ = plan_spec(THOR, mode="csv", options=Options(feature_flags=("disable-multiple-csv-devices",)))
     assert nodes(spec) == {"0": sorted(ENTRIES)}
+
+
+def test_only_a_whole_gpu_beside_the_board_is_annotated() -> None:
+    spec, _ = plan_spec(THOR, mode="csv", options=Options(feature_flags=("enable-coherent-annotations",)))
+    assert [(device.name, dict(device.annotations)) for device in spec.devices] == [
+        ("0", {}), ("1", {"gpu.nvidia.com/coherent": "false"})]
+
+
+def test_errors_of_the_runtime_do_not_name_the_step() -> None:
+    with pytest.raises(RequestError) as caught:
+        plan_generated(ORIN, (Wanted("csv", ("1",)),), Config(), hook_path="/usr/bin/nvidia-ctk")
+    assert caught.value.message == (
+        'failed to generate CDI spec for mode "csv": failed to construct device spec generators: '
+        "unsupported device id: 1")

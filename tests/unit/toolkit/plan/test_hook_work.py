@@ -19,17 +19,18 @@ def test_a_link_that_has_not_two_parts_is_named(wrong):
         hook_work.links_of(["x::y", wrong])
 
 
-@pytest.mark.parametrize(("text", "mode"), [("755", 0o755), ("0755", 0o755), ("1755", 0o755), ("+7", 7), ("0", 0)])
+@pytest.mark.parametrize(("text", "mode"), [("755", 0o755), ("0755", 0o755), ("1755", 0o755), ("7", 7), ("0", 0)])
 def test_only_the_lower_nine_bits_of_a_mode_count(text, mode):
     assert hook_work.mode_of(text) == mode
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ("", "a non-empty mode must be specified"),
-    ("rwx", 'failed to parse mode as octal: strconv.ParseInt: parsing "rwx": invalid syntax'),
-    ("888", 'failed to parse mode as octal: strconv.ParseInt: parsing "888": invalid syntax'),
-    ("-1", 'failed to parse mode as octal: strconv.ParseInt: parsing "-1": invalid syntax'),
-    ("7" * 20, f'failed to parse mode as octal: strconv.ParseInt: parsing "{"7" * 20}": value out of range'),
+    ("rwx", 'failed to parse mode as octal: strconv.ParseUint: parsing "rwx": invalid syntax'),
+    ("888", 'failed to parse mode as octal: strconv.ParseUint: parsing "888": invalid syntax'),
+    ("+7", 'failed to parse mode as octal: strconv.ParseUint: parsing "+7": invalid syntax'),
+    ("-1", 'failed to parse mode as octal: strconv.ParseUint: parsing "-1": invalid syntax'),
+    ("7" * 20, f'failed to parse mode as octal: strconv.ParseUint: parsing "{"7" * 20}": value out of range'),
 ])
 def test_a_mode_that_is_not_octal_is_an_error(text, message):
     with pytest.raises(ConfigError) as caught:

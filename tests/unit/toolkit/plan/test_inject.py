@@ -5,7 +5,8 @@ import pytest
 from toolkit.errors import RequestError
 from toolkit.model.cdi import Device, Spec
 from toolkit.model.edits import DeviceNode, Edits
-from toolkit.plan.inject import automatic_ids, cdi_names, injected, is_qualified
+from toolkit.plan.cdi_names import is_qualified
+from toolkit.plan.inject import automatic_ids, cdi_names, injected
 
 GPU = Spec(
     kind="nvidia.com/gpu",

@@ -138,7 +138,7 @@ def test_imex_channels_can_be_ignored_or_refused():
     assert request_of(image, ignoring).imex_channels == ()
     refused = request_of(image, STRICT)
     assert refused.imex_channels == ()
-    assert refused.notes == (
+    assert refused.imex_notes == (
         "Ignoring request by environment variable(s) in unprivileged container: [NVIDIA_IMEX_CHANNELS]",
     )
     assert request_of(Image(env=LEGACY), Config()).imex_channels == ()
