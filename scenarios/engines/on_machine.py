@@ -48,7 +48,7 @@ def cgroup_view(name: str, wanted: str) -> Cgroup:
 @contextlib.contextmanager
 def opened(runtime: str, level: str, case: Case, folder: str, tools: Tools) -> "Iterator[OnMachine]":
     """Builds the machine of a case, enters it, runs `before`.  Raises NvsimError if a command of `before` fails."""
-    host = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit)
+    host = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit, here=tools.here)
     with Machine(host.root, cgroup=cgroup_view(runtime, case.cgroup)) as machine, tools.registered(machine.pid):
         on = OnMachine(case, level, folder, host, machine)
         for line in case.before:
