@@ -85,8 +85,8 @@ def unfit(case: Case, here: Real) -> str:
         return f"it needs a machine of its kind: {', '.join(odd)}"
     if any(gpu.mig for gpu in host.gpus) or any(gpu.mig for gpu in here.gpus):
         return "MIG layouts of a real machine are left as they are"
-    if not host.gpus:
-        return "it needs a machine without GPUs"
+    if not host.gpus or not host.driver:
+        return f"it needs a machine without {'a driver' if host.gpus else 'GPUs'}"
     if len(host.gpus) > len(here.gpus):
         return f"it needs {len(host.gpus)} GPUs; this machine has {len(here.gpus)}"
     return "" if case.cgroup == "host" else f"it needs a machine with control groups {case.cgroup} alone"
