@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nvsim import build
+from nvsim import build, models
 from nvsim.errors import NvsimError
 from nvsim.profile import Profile
-from scenarios import model
+from scenarios import images, model
 from scenarios.model import Case
+from scenarios.request import Run
 
-QUERY = ("--query-gpu=index,uuid,driver_version,pci.bus_id,mig.mode.current", "--format=csv,noheader")
+QUERY = ("--query-gpu=index,uuid,driver_version,pci.bus_id,mig.mode.current,name", "--format=csv,noheader")
 # What may be said of the machine of a case that any machine with enough GPUs can stand for.
 PLAIN = ("name", "about", "layout", "driver", "gpus", "cpus", "threads", "numa_nodes", "compat32", "persistenced",
          "kernel_module", "nvlinks", "fabricmanager", "nvswitches", "other_cards", "dev_char_links")
@@ -36,6 +37,7 @@ class Gpu:
     minor: int
     bus_id: str
     mig: bool
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +59,13 @@ def look() -> Real:
     except (OSError, subprocess.TimeoutExpired) as e:
         raise NvsimError(f"nvidia-smi does not answer: {e}", source="--target real", hint=HINT) from e
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
-    if done.returncode or not rows or any(len(row) != 5 for row in rows):
+    if done.returncode or not rows or any(len(row) != 6 for row in rows):
         said = (done.stdout + done.stderr).strip().splitlines()
         raise NvsimError(f"no GPU answers: {said[0] if said else 'nvidia-smi says nothing'}", source="--target real",
                          hint=HINT)
     return Real(driver=rows[0][2], gpus=tuple(
-        Gpu(uuid=row[1], minor=_minor(row[3]), bus_id=row[3].lower()[-12:], mig=row[4] == "Enabled") for row in rows))
+        Gpu(uuid=row[1], minor=_minor(row[3]), bus_id=row[3].lower()[-12:], mig=row[4] == "Enabled", name=row[5])
+        for row in rows))
 
 
 def _minor(bus_id: str) -> int:
@@ -85,11 +88,22 @@ def unfit(case: Case, here: Real) -> str:
         return f"it needs a machine of its kind: {', '.join(odd)}"
     if any(gpu.mig for gpu in host.gpus) or any(gpu.mig for gpu in here.gpus):
         return "MIG layouts of a real machine are left as they are"
+    if any(gpu.minor != gpu.index for gpu in host.gpus):
+        return "it needs GPUs whose minors are not their indices"
     if not host.gpus or not host.driver:
         return f"it needs a machine without {'a driver' if host.gpus else 'GPUs'}"
     if len(host.gpus) > len(here.gpus):
         return f"it needs {len(host.gpus)} GPUs; this machine has {len(here.gpus)}"
+    if len(host.gpus) != len(here.gpus) and any(step.run and asks_for_all(case, step.run) for step in case.steps):
+        return f"it asks for all of {len(host.gpus)} GPUs; this machine has {len(here.gpus)}"
     return "" if case.cgroup == "host" else f"it needs a machine with control groups {case.cgroup} alone"
+
+
+def asks_for_all(case: Case, run: Run) -> bool:
+    """Whether a request is for every GPU, by itself or by its image."""
+    env = {**dict(images.described(case.image, run.image, case.path).env), **dict(run.env)}
+    named = env.get("NVIDIA_VISIBLE_DEVICES", "").split(",")
+    return run.gpus == "all" or "all" in named or any(name.endswith("=all") for name in run.cdi)
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:
@@ -97,12 +111,12 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
 
 
 def translated(case: Case, here: Real) -> Case:
-    """The case with this machine's UUIDs, bus ids and driver version in `before` and `steps`.
+    """The case with this machine's product names, UUIDs, bus ids and driver version in `before` and `steps`.
 
     Raises NvsimError for a case whose file cannot be read any more."""
     words = {case.host.driver: here.driver} if case.host.driver else {}
     for there, real in zip(case.host.gpus, here.gpus, strict=False):
-        words |= {there.uuid: real.uuid} | ({there.bus_id.lower(): real.bus_id} if there.bus_id else {})
+        words |= {there.uuid: real.uuid, str(models.model(there.model)["name"]): real.name} | ({there.bus_id.lower(): real.bus_id} if there.bus_id else {})
     words = {word: other for word, other in words.items() if word}
     if not words or not os.path.exists(case.path):
         return case

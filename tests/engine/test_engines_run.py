@@ -102,6 +102,19 @@ def test_what_a_killed_run_left_is_gone_after_the_next(engine: str, tmp_path: Pa
     assert leftovers(state) == [] and not any(os.path.exists(group) for group in groups)
 
 
+def test_a_machine_with_gpus_runs_cases_on_them(tmp_path: Path, requires: Callable[..., None]) -> None:
+    """An emulated machine is the real one here: it differs from the case's in GPUs and driver."""
+    requires("root", "runc")
+    (tmp_path / "case.yaml").write_text(ASKED.replace("a100x8", "{profile: a100x8, driver: 535.161.08}"))
+    asked = command(tmp_path / "inner", str(tmp_path / "case.yaml"), "toolkit-884-cuda-image-asks-for-all@cdi",
+                    "--target", "real", "--engine", "runc")
+    done = subprocess.run(["env", f"NVSIM_STATE={tmp_path}/outer", sys.executable, "-m", "nvsim", "exec", "h100x8",
+                           "--", *asked], capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=300)
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
+    assert "emulation and this machine nowhere part" in done.stdout
+    assert leftovers(tmp_path / "inner") == leftovers(tmp_path / "outer") == []
+
+
 def test_testcontainers_finds_a_gpu_in_the_daemon_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                                requires: Callable[..., None]) -> None:
     requires("root", "runc", "dockerd")
