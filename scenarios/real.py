@@ -116,7 +116,8 @@ def translated(case: Case, here: Real) -> Case:
     Raises NvsimError for a case whose file cannot be read any more."""
     words = {case.host.driver: here.driver} if case.host.driver else {}
     for there, real in zip(case.host.gpus, here.gpus, strict=False):
-        words |= {there.uuid: real.uuid, str(models.model(there.model)["name"]): real.name} | ({there.bus_id.lower(): real.bus_id} if there.bus_id else {})
+        words |= {there.uuid: real.uuid, str(models.model(there.model)["name"]): real.name}
+        words |= {there.bus_id.lower(): real.bus_id} if there.bus_id else {}
     words = {word: other for word, other in words.items() if word}
     if not words or not os.path.exists(case.path):
         return case
