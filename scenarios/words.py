@@ -72,7 +72,11 @@ def gpus_differ(expected: Items, seen: Outcome) -> str | None:
 
 
 def cuda_differ(expected: Items, seen: Outcome) -> str | None:
-    return None if seen.cuda is None else _uuids_differ(expected, seen.cuda, seen)
+    """The probe puts GPU- before the bytes that CUDA gives; UUIDs of a Jetson's own GPU have none in NVML."""
+    if seen.cuda is None:
+        return None
+    bare = {f"GPU-{uuid}": uuid for uuid in seen.host_gpus}
+    return _uuids_differ(expected, tuple(bare.get(uuid, uuid) for uuid in seen.cuda), seen)
 
 
 def _uuids_differ(expected: Items, found_uuids: tuple[str, ...], seen: Outcome) -> str:

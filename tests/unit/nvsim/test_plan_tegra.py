@@ -85,7 +85,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
 
 
 def test_two_lines_of_the_manifests_of_jetpack_6_name_what_no_board_has() -> None:
-    found = host()  # 283 of 285 exist on an Orin NX, by published output
+    found = host()  # all but two lines exist on an Orin NX, by published output
     assert [path for path in listed(found, "lib") if "tegra19x" in path] == [
         "//lib/firmware/tegra19x/nvhost_nvdec040_ns.fw", "/lib/firmware/tegra19x/nvhost_nvdec040_ns.fw"]
     assert "/usr/lib/firmware/tegra23x/nvhost_nvdec050_desc_prod.bin" in found

@@ -32,6 +32,7 @@ def unseen(expect: dict[str, Any], **seen: Any) -> tuple[str, ...]:
     ({"gpus": ["1:1", 2]}, {"gpus": ("MIG-y", "GPU-c")}),
     ({"gpus": []}, {"gpus": ()}),
     ({"cuda": [1]}, {"cuda": ("GPU-b",)}),
+    ({"cuda": [0]}, {"cuda": ("GPU-5a97",), "host_gpus": ("5a97",)}),  # that of a Jetson has no prefix in NVML
     ({"gpus": {"contains": [1], "lacks": ["GPU-a"]}}, {"gpus": ("GPU-b", "GPU-c")}),
     ({"devices": {"/dev/nvidia0": "rw", "/dev/nvidia1": "missing"}}, {"devices": {"/dev/nvidia0": "rw"}}),
     ({"devices": ["/dev/nvidia0"]}, {"devices": {"/dev/nvidia0": "rw", "/dev/nvidia1": "denied"}}),

@@ -1,5 +1,7 @@
 """Every mistake that the doctor knows, from the least facts that show it."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,3 +161,9 @@ def test_versions_of_cdi_follow_those_of_podman(engine: str, cdi: str, readable:
     """One that knows no CDI at all, or does not say its version, is not blamed for a file."""
     facts = HEALTHY._replace(specs=(SpecFile(spec(cdi)),), engines=(Engine("podman", version=engine),))
     assert ("cdi-version-too-new" not in found(facts)) == readable
+
+
+def test_the_documentation_lists_every_mistake() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "debugging.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (error|warning|info) \|.*\| (.*) \|$", text, re.MULTILINE)
+    assert rows == [(mistake.name, mistake.severity, mistake.report) for mistake in MISTAKES.values()]
