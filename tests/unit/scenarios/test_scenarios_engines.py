@@ -48,7 +48,8 @@ def test_a_log_of_cri_has_two_streams_and_lines_in_parts() -> None:
 
 def test_an_exec_gets_its_environment_from_a_shell() -> None:
     run = Exec(name="c", command=("echo", "a b"), env=(("A", "it is"),))
-    assert containers.with_environment(run) == ["/bin/sh", "-c", """export 'A=it is'; exec "$@\"""", "sh", "echo", "a b"]
+    shell = ["/bin/sh", "-c", """export 'A=it is'; exec "$@\"""", "sh"]
+    assert containers.with_environment(run) == [*shell, "echo", "a b"]
     assert containers.with_environment(Exec(name="c", command=("true",))) == ["true"]
 
 
