@@ -51,6 +51,8 @@ def opened(runtime: str, level: str, case: Case, folder: str, tools: Tools) -> "
     host = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit, here=tools.here)
     with Machine(host.root, cgroup=cgroup_view(runtime, case.cgroup)) as machine, tools.registered(machine.pid):
         on = OnMachine(case, level, folder, host, machine)
+        if level == "engine":
+            on.shield("/var/lib")
         for line in case.before:
             done = on.shell(line)
             if done.exit:
@@ -93,6 +95,17 @@ class OnMachine:
 
     def _listing(self, path: str) -> str:
         return self.command(["find", path, "-printf", LISTING]).stdout
+
+    def shield(self, path: str) -> None:
+        """Keeps what is written below a folder, which the machine shares with the real one, in the case's own folder:
+        engines have caches there, whatever they are told.  Raises NvsimError if that is not possible."""
+        layers = f"{self.folder}/shield{path}"
+        for name in ("upper", "work"):
+            os.makedirs(f"{layers}/{name}")
+        options = f"lowerdir={path},upperdir={layers}/upper,workdir={layers}/work"
+        done = self.command(["mount", "-t", "overlay", "-o", options, "nvsim", path])
+        if done.returncode:
+            raise NvsimError(f"cannot keep writes out of {path}: {done.stderr.strip()}", source=self.case.path)
 
     def outside(self, path: str) -> str:
         """A path of the machine as this process reaches it, sockets too."""
