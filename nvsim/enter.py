@@ -39,6 +39,8 @@ SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the
 REAL = ".nvsim/real"  # the mark of a folder that is laid over a machine with GPUs of its own, whose they stay
 BINFMT = "proc/sys/fs/binfmt_misc"
 WSL = "/usr/lib/wsl/lib"
+# What most machines have nothing in, of a Jetson and of MPS, and the folders of which a machine then has its own.
+SHADOWED = {"/var/nvidia": "/var", "/tmp": "/tmp", "/var/log": "/var/log"}
 DISTRIBUTION = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr")  # of a driver root of its own
 NVIDIA_NODES = ("nvidia", "nvhost", "nvmap", "nvgpu", "nvsciipc", "host1x", "tegra_dc", "v4l2-nv")
 OTHER_NODES = ("dxg", "dri", "gdrdrv", "infiniband", "vfio")  # beside those
@@ -249,14 +251,20 @@ class Layers:
         """/run: what is there now, then what the host has."""
         enter_mounts.shadow("/run", f"{self.scratch}/run", skip=lambda name: False, nodes=self.is_root)
         enter_mounts.bind_tree(f"{self.root}/run", "/run")
-        for folder, own in (("/var", "/var/nvidia"), ("/tmp", "/tmp"), ("/var/log", "/var/log")):  # of a Jetson; of MPS
-            if os.path.isdir(f"{self.root}{own}"):  # most machines have nothing there
-                enter_mounts.shadow(folder, f"{self.scratch}/{folder.replace('/', '-')}", skip=lambda name: False,
-                                    nodes=self.is_root)
+        for own, folder in SHADOWED.items():
+            if os.path.isdir(f"{self.root}{own}"):
+                self.shadow_for(own)
                 enter_mounts.bind_tree(f"{self.root}{folder}", folder)
         with open("/run/nvsim-host", "w") as f:
             f.write(self.root + "\n")
         sc.bind_file(f"{self.root}/{KERNEL_LOG}", "/run/nvsim-kernel.log")
+
+    def shadow_for(self, path: str) -> None:
+        """The folder of SHADOWED that a path lies in, if any, is one in memory: nothing is made in the real one."""
+        for own, folder in SHADOWED.items():
+            fresh = f"{self.scratch}/{folder.replace('/', '-')}"
+            if f"{path}/".startswith(f"{own}/") and not os.path.isdir(fresh):
+                enter_mounts.shadow(folder, fresh, skip=lambda name: False, nodes=self.is_root)
 
     def _dev(self) -> None:
         """/dev: the nodes that are there now, except NVIDIA's, then those of the host."""

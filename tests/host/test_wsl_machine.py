@@ -68,18 +68,15 @@ def test_the_loaders_cache_has_windows_libraries(machine: Machine) -> None:
     assert STORES not in listed
 
 
-def test_nvidia_ctk_knows_the_machine_for_wsl(machine: Machine, tmp_path: Path) -> None:
+def test_the_toolkit_takes_the_node_and_the_store_of_nvidias_driver_alone(machine: Machine, tmp_path: Path) -> None:
     install(str(tmp_path))
-    done = machine.run([f"{tmp_path}/nvidia-ctk", "cdi", "generate", "--mode=auto"])
-    assert done.returncode != 0
-    assert "wsl" in done.stderr
-
-
-def test_nvidia_container_cli_knows_the_machine_for_wsl(machine: Machine, tmp_path: Path) -> None:
-    install(str(tmp_path))
-    done = machine.run([f"{tmp_path}/nvidia-container-cli", "list"])
-    assert done.returncode != 0
-    assert "WSL environment detected" in done.stderr
+    spec = json.loads(out(machine, f"{tmp_path}/nvidia-ctk", "cdi", "generate", "--mode=auto", "--format=json"))
+    listed = out(machine, f"{tmp_path}/nvidia-container-cli", "list").splitlines()
+    mounts = {mount["hostPath"] for mount in spec["containerEdits"]["mounts"]}
+    stores = {path.split("/")[5] for path in (*mounts, *listed) if path.startswith(f"{STORES}/")}
+    assert [device["name"] for device in spec["devices"]] == ["all"]
+    assert {"/dev/dxg", "/usr/lib/wsl/lib/libcuda.so.1"} <= set(listed)
+    assert stores == {"nvlti.inf_amd64_9a2c79b60d6607c6"}
 
 
 def test_nvsim_exec_finds_nvidia_smi_without_a_path_to_it() -> None:
