@@ -36,6 +36,7 @@ from nvsim import syscalls as sc
 SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs that takes all writes
 KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim ctl xid`
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
+REAL = ".nvsim/real"  # the mark of a folder that is laid over a machine with GPUs of its own, whose they stay
 BINFMT = "proc/sys/fs/binfmt_misc"
 WSL = "/usr/lib/wsl/lib"
 # What most machines have nothing in, of a Jetson and of MPS, and the folders of which a machine then has its own.
@@ -157,6 +158,7 @@ class Layers:
         self.root = root
         self.scratch = f"{root}/{SCRATCH}"
         self.is_root = _can_make_nodes()
+        self.is_real = os.path.exists(f"{root}/{REAL}")
         with open(f"{root}/.nvsim/machine.json") as f:
             self.host: dict[str, Any] = json.load(f)
         self.live = kernel.live(root, self.host)
@@ -169,21 +171,28 @@ class Layers:
         os.makedirs(self.scratch, exist_ok=True)
         sc.mount("nvsim", self.scratch, "tmpfs", options="mode=755")
         enter_mounts.add_top_folders(self.root, SPECIAL, f"{self.scratch}/top", nodes=self.is_root)
+        shown = [(point, os.open(point, os.O_PATH)) for point in procfs.mounts_below("/proc")] if self.is_real else []
         sc.mount("proc", "/proc", "proc", sc.NOSUID | sc.NODEV | sc.NOEXEC)
+        for point, fd in shown:
+            with contextlib.suppress(OSError):  # of a process that is in another PID namespace
+                sc.mount(f"/proc/self/fd/{fd}", point, flags=sc.BIND | sc.REC)
         tools = {name: path for name in lowlevel if (path := shutil.which(name))}
         kept = {name: os.open(path, os.O_PATH) for name, path in tools.items()}
         self.distribution = {name: os.open(f"/{name}", os.O_PATH | os.O_DIRECTORY)
                              for name in DISTRIBUTION if os.path.isdir(f"/{name}")}
         self.lay_trees()
         self._run()
-        self._dev()
-        self._proc()
-        self.lay_sys()
+        if not self.is_real:
+            self._dev()
+            self._proc()
+            self.lay_sys()
         if self.host["driver_root"] != "/" and not phase.is_away(self.root, "files"):
             self.lay_driver_root()
         enter_mounts.show_cgroup(cgroup)
         for name, path in tools.items():
             self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
+        if self.is_real:
+            return
         enter_mounts.hide_ldconfig_notes(self.scratch, nodes=self.is_root)
         self.ldconfig()
         kernel.start(self.root, self.host, appear.Appearing(self).show)
