@@ -15,7 +15,7 @@ from nvsim import syscalls as sc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nvsim.enter import Layers
+    from nvsim.enter_layers import Layers
 
 _OTHERS = ("/dev/", "/proc/", "/sys/")  # what is not simply there or not
 
@@ -57,6 +57,7 @@ class Appearing:
             inside = layers.host["driver_root"] != "/" and path.startswith(f"{layers.host['driver_root']}/")
             if path.startswith(_OTHERS) or inside:
                 continue
+            layers.shadow_for(path)
             if there and not os.path.lexists(path):  # it may lie in a folder that is the tree's own
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 enter_mounts.bind(self._root + path, path)

@@ -73,10 +73,19 @@ def appear(root: str) -> None:
     os.pwrite(fd, turn.encode(), 0)  # in one go: it never gets shorter
     os.close(fd)
     end = time.monotonic() + PATIENCE_S
-    while behind := [path for path in _machines(root) if int(procfs.text(path) or 0) < int(turn)]:
+    while behind := [path for path in _machines(root) if _shown(path) < int(turn)]:
         if time.monotonic() > end:
             raise NvsimError("the machine does not show the change", source=behind[0], hint="end it and start it again")
         time.sleep(0.002)
+    for path in _machines(root):
+        if why := procfs.text(path).partition(" ")[2]:
+            raise NvsimError(f"the machine cannot show the change: {why}", source=path,
+                             hint="end it and start it again")
+
+
+def _shown(path: str) -> int:
+    """The turn that a machine has shown last."""
+    return int(procfs.text(path).partition(" ")[0] or 0)
 
 
 def follow(root: str) -> None:
@@ -143,12 +152,17 @@ def _detach() -> None:
 def _follow(root: str, library: str, changes: int, host: "dict[str, Any]", own: int,
             show: "Callable[[], None]") -> None:
     major, placeholders = caps_major(host), bool(host["placeholders"])
-    before = capabilities.state(root)
+    before, shown = capabilities.state(root), procfs.text(f"{root}/{TURN}")
     while os.read(changes, 4096):
-        if (turn := procfs.text(f"{root}/{TURN}").encode()) != os.pread(own, 64, 0):
-            show()
-            before = capabilities.state(root)
-            os.pwrite(own, turn, 0)
+        if (turn := procfs.text(f"{root}/{TURN}")) != shown:
+            said = turn
+            try:
+                show()
+            except OSError as e:
+                said += f" {e.strerror}" + (f": {e.filename}" if e.filename else "")
+            before, shown = capabilities.state(root), turn
+            os.ftruncate(own, 0)
+            os.pwrite(own, said.encode(), 0)
             if library:
                 with contextlib.suppress(OSError):
                     sc.watch_also(changes, library)  # it may have come just now

@@ -28,7 +28,8 @@ def main(argv: list[str], real: str, hook: str) -> int:
     """Executes the low-level runtime at `real`; does not return unless it cannot."""
     call = parsed(argv[1:])
     if call.verb in ("create", "run", "restore"):
-        prepare(call.bundle, hook)
+        if hook:
+            prepare(call.bundle, hook)
         note(call, real)
         keep(call, real, log_of(argv[1:]))
     elif call.verb == "delete":

@@ -28,7 +28,8 @@ def _options(root: str, cgroup: Cgroup, argv: Sequence[str], cwd: str) -> str:
         raise NvsimError("this is not a built host: it has no .nvsim/machine.json", source=root,
                          hint="build one: nvsim build PROFILE DIR")
     _refuse_other_machines(root)
-    hook = native.artifact("nvsim-kernel")
+    # A machine with GPUs of its own has a kernel that shows them in containers.
+    hook = "" if os.path.exists(f"{root}/.nvsim/real") else native.artifact("nvsim-kernel")
     wrapper = (f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {os.path.dirname(HERE)!r})\n"
                f"from nvsim.lowlevel import main\nsys.exit(main(sys.argv, '@REAL@', {hook!r}))\n")
     return json.dumps({"root": os.path.realpath(root), "cgroup": cgroup, "argv": list(argv), "cwd": cwd,

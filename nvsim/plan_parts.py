@@ -45,6 +45,8 @@ def parts(profile: Profile, planned: Iterable[Op]) -> Parts:
             and (path.startswith(own) or not path.startswith(inside))]
     found: Parts = {"modules": (_uppermost(goes), _texts(there, bare))}
     if profile.boot == "no-driver" and root:
+        if not root.startswith("/run/"):
+            raise _elsewhere(profile, root)
         found["files"] = ((root,), {})  # as a whole: it is that of a container which is still to come
     elif profile.boot == "no-driver":
         nothing = replace(profile, driver="", kernel_driver="", boot="complete", absent=(), files=(), ldcache=Cache())
@@ -53,11 +55,15 @@ def parts(profile: Profile, planned: Iterable[Op]) -> Parts:
         files = [path for path in there if path not in stays and not f"{path}/".startswith(_OF_MODULES)]
         elsewhere = [path for path in _uppermost(files) if path.split("/")[1] not in _FOLDERS]
         if elsewhere:
-            raise NvsimError(f"the driver's files cannot come later where they lie: {elsewhere[0]}",
-                             source=f"profile {profile.name}: boot", hint="boot: no-modules")
+            raise _elsewhere(profile, elsewhere[0])
         texts = {path: text for path, text in _texts(there, before).items() if not path.startswith(_OF_MODULES)}
         found["files"] = (_uppermost(files), texts)
     return found
+
+
+def _elsewhere(profile: Profile, path: str) -> NvsimError:
+    return NvsimError(f"the driver's files cannot come later where they lie: {path}",
+                      source=f"profile {profile.name}: boot", hint="boot: no-modules")
 
 
 def _above(paths: Iterable[str]) -> set[str]:

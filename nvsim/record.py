@@ -26,6 +26,7 @@ from nvsim import (
     record_leftover,
     record_mig,
     record_nvml,
+    record_tegra,
     record_wsl,
 )
 from nvsim.errors import NvsimError
@@ -35,8 +36,9 @@ from nvsim.record_facts import Facts, PciGpu
 from nvsim.record_nvml import Said
 
 # What a recording can say, in the order of the documentation; `profile` and `placeholders` show on no machine.
-KEYS = ("about", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root", "operator",
-        "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric", "virtualization", "wsl",
+KEYS = ("about", "tegra", "layout", "arch", "driver", "kernel_driver", "kernel_module", "driver_root", "dev_root",
+        "operator", "gpus", "compat32", "persistenced", "fabricmanager", "nvswitches", "nvlinks", "fabric",
+        "virtualization", "wsl",
         "other_cards", "numa_nodes", "cpus", "threads", "dev_char_links", "ldcache", "vfio", "leftover",
         *profile_extras.KEYS, "absent", "files")
 _STAY = ("about", "layout", "driver", "gpus")  # keys that stay whatever they say
@@ -63,21 +65,20 @@ def record(*, name: str = "recorded", about: str = "", kept: Kept | None = None)
     """The profile of the machine that this runs on.
 
     `name` is what the profile will be called.  Raises NvsimError for GPUs and drivers that the catalogue does not know,
-    and for errors of NVML and, on WSL 2, of libdxcore.so; on a Jetson too."""
-    if os.path.exists("/etc/nv_tegra_release"):
-        raise NvsimError("this is a Jetson: what its kernel shows of its GPU does not tell what it is",
-                         source="/etc/nv_tegra_release",
-                         hint="start from `profile: jetson-agx-orin` and see docs/profiles.md: tegra")
+    and for errors of NVML and, on WSL 2, of libdxcore.so."""
     kept = kept or Kept()
     facts = record_facts.gather()
     wsl = os.path.exists("/dev/dxg")
-    facts, keys, said, notes = _windows(facts, name) if wsl else _linux(facts, kept)
-    installed = keys["driver"] != "none"
-    version = keys["driver"] if installed else facts.kernel_driver
-    keys["gpus"] = list(_groups(facts.gpus, said, version, kept))
+    if os.path.exists(record_tegra.RELEASE):
+        facts, keys, said, notes = _jetson(facts)
+    else:
+        facts, keys, said, notes = _windows(facts, name) if wsl else _linux(facts, kept)
+    installed = keys.get("driver", facts.kernel_driver) != "none"
+    version = keys.get("driver", facts.kernel_driver) if installed else facts.kernel_driver
+    keys["gpus"] = [*keys.get("gpus", ()), *_groups(facts.gpus, said, version, kept)]
     if facts.vfio:
         keys["vfio"] = list(_groups(facts.vfio, said, version, kept))
-    keys["about"] = about or _about(facts, keys["driver"] if installed else "", wsl=wsl)
+    keys["about"] = about or _about(facts, version if installed else "", wsl=wsl)
     return Recording(text=_dump(_shortest(_with_files(keys, name, driver=installed), name)), notes=tuple(notes))
 
 
@@ -104,6 +105,18 @@ def _dev_root(facts: Facts, driver_root: str) -> _Keys:
     usual = {"/", driver_root}
     there = set(facts.dev_roots)
     return {"dev_root": min(there)} if len(there) == 1 and there != usual else {}
+
+
+def _jetson(facts: Facts) -> _Read:
+    """What a Jetson shows: all else follows from board and release, but for GPUs on PCI Express."""
+    board, release = record_tegra.gather()
+    keys: _Keys = {"tegra": {"board": board.name, "l4t": release.l4t}, "persistenced": facts.persistenced,
+                   "dev_char_links": facts.dev_char_links}
+    if board.gpu not in map(_model, facts.gpus):  # Thor shows its own on the PCI bus, with others
+        keys["gpus"] = [{"model": board.gpu}]
+    if not record_facts.is_emulated():
+        keys["cpus"] = facts.processors.cpus
+    return replace(facts, kernel_driver=release.driver.version), keys, {}, []
 
 
 def _windows(facts: Facts, name: str) -> _Read:
@@ -202,7 +215,7 @@ def _about(facts: Facts, version: str, *, wsl: bool) -> str:
 def _with_files(keys: _Keys, name: str, *, driver: bool) -> _Keys:
     """The keys with those that come from comparing the machine's files with what the profile gives."""
     made = _profile(keys, name)
-    if driver and not made.wsl:
+    if driver and not made.wsl and not made.tegra:
         keys = keys | {"compat32": record_files.compat32("", made)}
         made = _profile(keys, name)
     missing = record_files.absent("", made)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from posixpath import basename, dirname, join
 from typing import Any
 
-from nvsim import ldcache, plan, plan_driver, plan_host, plan_wsl
+from nvsim import ldcache, plan, plan_driver, plan_host, plan_tegra, plan_wsl
 from nvsim.errors import NvsimError
 from nvsim.ops import File
 from nvsim.profile import Cache, Profile
@@ -25,7 +25,7 @@ def absent(root: str, profile: Profile) -> tuple[str, ...]:
     top = profile.driver_root.rstrip("/")
     made = plan_host.host(profile)
     places = ("/dev/", f"{top}/dev/", f"{plan_wsl.LIB}/", f"{plan_wsl.STORES}/")
-    ours = {top + op.path for op in plan_driver.files(made)}
+    ours = {top + op.path for op in (plan_tegra if made.jetson else plan_driver).files(made)}
     planned = [op.path for op in plan.plan(profile) if op.path in ours or op.path.startswith(places)]
     others = [f"/dev/dri/by-path/pci-{bus_id}-card" for bus_id in made.other_cards]  # a profile does not say where
     planned = [path for path in planned if path not in others]

@@ -25,6 +25,17 @@ NEEDS: dict[str, Callable[[], object]] = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--target", default="emulated", choices=("emulated", "real"),
+                     help="where combinations of requests run: on emulated hosts, or on this machine's own GPUs")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is for the other target: that is no skip, nothing is missing."""
+    chosen = config.getoption("--target")
+    other = {item for item in items for mark in item.iter_markers("target") if mark.args[0] != chosen}
+    if other:
+        config.hook.pytest_deselected(items=list(other))
+        items[:] = [item for item in items if item not in other]
 
 
 def requires(*needs: str) -> None:

@@ -4,6 +4,7 @@ The libraries stay what they are, as those do that a running container has mount
 find that library and kernel differ.
 """
 
+import contextlib
 import functools
 import glob
 import os
@@ -39,13 +40,10 @@ class Load:
         paths = boards(root)
         _refuse_if_used(root)
         _forget_mig(root)
-        goes = _has_parts(root) and not phase.is_away(root, "modules")
-        if goes:
-            phase.take(root, "modules")
+        if _has_parts(root) and not phase.is_away(root, "modules"):
+            _move(root, "modules", there=False)
         for path in paths:
             board.update_header(path, driver_loaded=0)
-        if goes:
-            kernel.appear(root)
         return ["kernel modules unloaded"]
 
 
@@ -72,16 +70,27 @@ def _install(root: str) -> list[str]:
     """Brings the driver's files, if they are not there; says so."""
     if not _has_parts(root) or not phase.is_away(root, "files"):
         return []
-    phase.bring(root, "files")
-    kernel.appear(root)
+    _move(root, "files", there=True)
     return ["driver installed"]
 
 
 def _loaded(root: str) -> None:
     """Brings what the modules show, if it is not there."""
     if _has_parts(root) and phase.is_away(root, "modules"):
-        phase.bring(root, "modules")
+        _move(root, "modules", there=True)
+
+
+def _move(root: str, part: str, *, there: bool) -> None:
+    """A part of the driver comes or goes, on the machines that run too; where one cannot show it, nothing changes."""
+    do, undo = (phase.bring, phase.take) if there else (phase.take, phase.bring)
+    do(root, part)
+    try:
         kernel.appear(root)
+    except NvsimError:
+        undo(root, part)
+        with contextlib.suppress(NvsimError):
+            kernel.appear(root)
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

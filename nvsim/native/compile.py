@@ -152,7 +152,7 @@ def _compile(target: Target, arch: str, newest_source: float) -> str:
     script.unlink(missing_ok=True)
     if done.returncode:
         fresh.unlink(missing_ok=True)
-        raise NvsimError(f"compiling {target.name} failed:\n{done.stderr}", source=sources[0],
+        raise NvsimError(f"compiling {target.name} for {arch} failed:\n{done.stderr}", source=sources[0],
                          hint="the compiler is the package ziglang: python3 -m pip install ziglang")
     fresh.replace(out)
     return str(out)

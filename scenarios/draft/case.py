@@ -1,6 +1,6 @@
 """Facts and commands → the keys of a case, with what had to be assumed."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scenarios import toml
 from scenarios.draft import causes, commands, errors, host, known
@@ -50,6 +50,7 @@ def draft(facts: Facts, text: str, runs: tuple[Command, ...], scrub: Scrub, repo
     case["host"] = machine
     case |= _config(facts, cause, scrub, reasons)
     case["mode"] = _mode(facts, error, cause, reasons)
+    case |= {"cgroup": facts.cgroup} if facts.cgroup else {}
     case |= _image(done.accepted, cause, reasons)
     written = commands.generated(text)
     if written and not facts.specs and "unresolvable" not in error:
@@ -73,6 +74,10 @@ def _cleaned(value: object, scrub: Scrub) -> object:
 
 
 def _config(facts: Facts, cause: causes.Cause, scrub: Scrub, reasons: Reasons) -> dict[str, object]:
+    root = facts.driver_root if facts.operator and not facts.config and not cause.config else ""
+    if root not in ("", "/"):  # an error of a toolkit that is configured otherwise says so by its cause
+        reasons["config",] = "the GPU Operator's toolkit is told of the driver root"
+        return {"config": {"nvidia-container-cli": {"root": root}}}
     if cause.config and not facts.config:
         reasons["config",] = cause.why
     config = toml.merged({key: _cleaned(value, scrub) for key, value in facts.config.items()}, cause.config)
@@ -113,6 +118,7 @@ def _steps(facts: Facts, text: str, runs: tuple[Command, ...], error: str, scrub
             stays = number + 1 < len(runs) and runs[number + 1].execs
             taken = commands.accepted(run.line, scrub, default_runtime=facts.default_runtime, stays=stays)
             if taken:
+                taken = replace(taken, assumed=((run.why,) if run.why else ()) + taken.assumed)
                 _add_run(done, taken, errors.find(run.output), scrub, reasons)
     if not done.steps:
         reasons["steps", "0", "run"] = "the report has no `docker run` line that a case can take"

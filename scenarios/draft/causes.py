@@ -37,6 +37,9 @@ def _mismatch(found: re.Match[str], facts: Facts) -> Cause | None:
 
 
 def _no_library(found: re.Match[str], facts: Facts) -> Cause:
+    if facts.driver_root not in ("", "/"):
+        return Cause(why="the error says that the library is not there, and it is below the driver root",
+                     config={} if facts.config else {"nvidia-container-cli": {"root": "/"}})
     if any(name.startswith("nvidia-smi") for name in facts.found):
         return Cause(why="the error says that the loader's cache does not name it, though nvidia-smi works",
                      host={"ldcache": {"state": "fresh", "lacks": [f"{found[1]}*"]}})

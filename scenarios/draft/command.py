@@ -6,7 +6,7 @@ import sys
 
 from nvsim.errors import NvsimError
 from scenarios import model
-from scenarios.draft import case, commands, documents, facts, machine, pieces, smi, toolkit_log, writer
+from scenarios.draft import case, commands, documents, facts, kubernetes, machine, pieces, smi, toolkit_log, writer
 from scenarios.draft.case import Draft
 from scenarios.draft.known import Near
 from scenarios.draft.pieces import Piece
@@ -15,9 +15,9 @@ from scenarios.draft.scrub import Scrub
 EPILOG = """
 What is read, by its content: pasted issue text with or without Markdown fences, `docker run` lines with the error
 that followed, nvidia-smi (table, -L, -q, -q -x), `nvidia-container-cli -k -d /dev/tty info`, `ls -l /dev/nvidia*`,
-config.toml, daemon.json, CDI specifications, package lists (dpkg -l, rpm -qa), kernel logs; a folder such as a
-must-gather stands for all files in it.  Names of people and machines, addresses and serial numbers do not travel into
-the case.
+config.toml, daemon.json, docker info, CDI specifications, Kubernetes objects with Pods, package lists (dpkg -l,
+rpm -qa), kernel logs; a folder such as a must-gather stands for all files in it.  Names of people and machines,
+addresses and serial numbers do not travel into the case.
 
 examples:
   nvsim draft issue.md -o case.yaml && nvsim run case.yaml
@@ -59,7 +59,7 @@ def of(report: tuple[Piece, ...], *, keep_uuids: bool = False, report_name: str 
     """The draft of a report, and its text.  Raises NvsimError where nothing tells about GPUs or containers."""
     text = pieces.shortened("\n".join(piece.text for piece in report if piece.whole))
     known = facts.merged(reading for piece in report for reading in _readings(piece))
-    runs = commands.find(text)
+    runs = commands.find(text) or _pods(report)
     scrub = Scrub(text, keep_uuids=keep_uuids)
     found = case.draft(known, text, runs, scrub, report_name)
     if not (known.found or runs or found.near):
@@ -70,12 +70,19 @@ def of(report: tuple[Piece, ...], *, keep_uuids: bool = False, report_name: str 
     return found, written
 
 
+def _pods(report: tuple[Piece, ...]) -> tuple[commands.Command, ...]:
+    """Lines for the Kubernetes objects of a report: those in fences, of a file without any its whole text."""
+    found = {run.line: run for piece in report for run in kubernetes.find(piece.text)}
+    return tuple(found.values())
+
+
 def _readings(piece: Piece) -> tuple[facts.Facts, ...]:
     """What each reader finds.  Blocks may be documents; all else is read from the whole, so nothing counts twice."""
     if not piece.whole:
-        return (documents.read(piece.text),)
+        return (documents.read(piece.text), facts.Facts(asked=kubernetes.gpus(piece.text)))
     text = pieces.shortened(piece.text)
-    return (*smi.readings(text), toolkit_log.read(text), machine.read(text), documents.read(piece.text))
+    return (*smi.readings(text), toolkit_log.read(text), machine.read(text), documents.read(piece.text),
+            facts.Facts(asked=kubernetes.gpus(piece.text)))
 
 
 def _head(found: Draft) -> list[str]:

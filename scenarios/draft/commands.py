@@ -28,10 +28,13 @@ _CUDA = re.compile(r"cuda|torch|tensorflow|tritonserver|vllm|ollama|nvcr|jax|rap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One `docker run` or `docker exec` line as it was typed, and the text up to the next command."""
+    """One `docker run` or `docker exec` line as it was typed, and the text up to the next command.
+
+    `why` says what it stands for where nobody typed it."""
 
     line: str
     output: str = ""
+    why: str = ""
 
     @property
     def execs(self) -> bool:

@@ -23,8 +23,9 @@ class Facts:
     """`kernel_driver` is the version of the loaded module, `driver` that of the libraries.  `systems` are candidates
     for a layout, the fitting one first, of the distribution `system`.  `nodes` are device nodes of a listing, `missing`
     paths that somebody looked for in vain.  `specs` are CDI specifications as they were pasted; `config` is
-    config.toml, `first_card` the number of the first DRM card of NVIDIA's.  `found` says which kinds of output there
-    are."""
+    config.toml, `first_card` the number of the first DRM card of NVIDIA's.  `wsl`: it is a WSL 2 machine, with the
+    driver stores `stores`; `operator`: the GPU Operator runs there, and says `dev_root`.  `cgroup` is v1 or v2, `asked`
+    how many GPUs one container is given at most.  `found` says which kinds of output there are."""
 
     gpus: tuple[Gpu, ...] = ()
     driver: str = ""
@@ -41,6 +42,12 @@ class Facts:
     persistenced: str = ""
     default_runtime: str = ""
     first_card: int = 0
+    wsl: bool = False
+    stores: tuple[str, ...] = ()
+    operator: bool = False
+    dev_root: str = ""
+    cgroup: str = ""
+    asked: int = 0
     specs: tuple[str, ...] = ()
     config: dict[str, object] = field(default_factory=dict)
     found: tuple[str, ...] = ()
@@ -55,7 +62,7 @@ def merged(parts: Iterable[Facts]) -> Facts:
             old, new = getattr(whole, item.name), getattr(part, item.name)
             if item.name == "gpus":
                 values["gpus"] = _merged_gpus(old, new)
-            elif item.name in ("nodes", "missing", "specs", "found"):
+            elif item.name in ("nodes", "missing", "specs", "stores", "found"):
                 values[item.name] = (*old, *(value for value in new if value not in old))
             else:
                 values[item.name] = old or new

@@ -4,9 +4,10 @@ import difflib
 import functools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 
-from nvsim import catalogue, models, plan, profile
+from nvsim import catalogue, models, plan, profile, profile_wsl
 from nvsim.errors import NvsimError
 from nvsim.profile_gpus import MOST_GPUS
 from scenarios.draft.facts import Facts, Gpu
@@ -25,8 +26,14 @@ def profile_of(facts: Facts, cause: dict[str, object], why: str, scrub: Scrub) -
     keys["layout"] = _layout(facts, assumed)
     gpus = _gpus(facts, assumed)
     _drivers(facts, cause, gpus[0][0], keys, assumed)
+    if facts.wsl:
+        return _windows(facts, keys, gpus, cause, scrub, assumed), assumed
     if facts.driver_root not in ("", "/"):
         keys["driver_root"] = facts.driver_root
+    if facts.operator:
+        keys |= {"dev_root": facts.dev_root} if facts.dev_root and facts.dev_root == facts.driver_root else {}
+        keys["operator"] = True
+        assumed["host", "operator"] = "the report shows the GPU Operator's pods or files"
     keys["gpus"] = _groups(gpus, scrub, assumed)
     if facts.virtualization not in ("", "none"):
         keys["virtualization"] = facts.virtualization
@@ -48,6 +55,23 @@ def profile_of(facts: Facts, cause: dict[str, object], why: str, scrub: Scrub) -
         assumed.pop(("host", "absent"), None)
         return fitting, assumed
     return fitting | {"absent": missing}, assumed
+
+
+def _windows(facts: Facts, keys: dict[str, object], gpus: list[tuple[str, Gpu]], cause: dict[str, object], scrub: Scrub,
+             assumed: Assumed) -> dict[str, object]:
+    """The keys of a WSL 2 machine: versions, stores and GPUs.  It has no nodes but /dev/dxg, no MIG, no cards."""
+    keys |= {key: value for key, value in cause.items() if key in ("driver", "kernel_driver", "ldcache")}
+    keys.pop("kernel_module", None)
+    if "kernel_driver" not in keys:
+        assumed["host", "kernel_driver"] = "the version of Windows' driver is not named"
+    stores = [{"name": name} for name in facts.stores][:profile_wsl.MOST_STORES]
+    keys["wsl"] = stores if any(name.startswith("nv") for name in facts.stores) else True
+    if keys["wsl"] is True:
+        assumed["host", "wsl"] = "one driver store, whose name the report does not show"
+    keys["gpus"] = _groups([(model, replace(gpu, mig=None, minor=-1)) for model, gpu in gpus], scrub, assumed)
+    if not keys.get("kernel_driver"):
+        assumed.pop(("host", "kernel_driver"), None)
+    return _fitting({key: keys[key] for key in profile.KEYS if key in keys}, assumed)
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -115,6 +139,9 @@ def _gpus(facts: Facts, assumed: Assumed) -> list[tuple[str, Gpu]]:
         gpus = tuple(Gpu(index=i, minor=minor) for i, minor in enumerate(sorted(set(minors))[:MOST_GPUS]))
         assumed["host", "gpus"] = ("the report shows device nodes and no model" if gpus
                                    else "the report names no GPU: one of a common model")
+        if not gpus and facts.asked > 1:
+            gpus = tuple(Gpu(index=i) for i in range(facts.asked))
+            assumed["host", "gpus"] = "the report names no GPU: as many of a common model as a container asks for"
     found = []
     for gpu in gpus or (Gpu(index=0),):
         model, why = _model(gpu)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from scenarios.draft.facts import Facts
+from scenarios.draft.facts import Facts, merged
 
 # Marks of a distribution → layouts that would fit, the best first.  Images carry names such as ubuntu22.04 too, so a
 # mark has the form that os-release, uname and package versions have.
@@ -41,9 +41,20 @@ _TOOLKIT = re.compile(r"(?:nvidia-container-toolkit(?:-base)?|libnvidia-containe
                       r"(\d+\.\d+\.\d+)[-~\s]")
 
 
+# What a node of the GPU Operator shows: its flags, and the names of its pods.
+_OPERATOR = re.compile(r"/run/nvidia/validations|\bnvidia-operator-validator\b|\bnvidia-container-toolkit-daemonset\b|"
+                       r"\bnvidia-driver-daemonset\b|\bIS_HOST_DRIVER=")
+_DRIVER_POD = re.compile(r"\bnvidia-driver-daemonset-\S+\s+\d/\d\s+Running|NVIDIA_DRIVER_ROOT=/run/nvidia/driver\b|"
+                         r"\bIS_HOST_DRIVER=false\b")
+_DEV_ROOT = re.compile(r"\bNVIDIA_DEV_ROOT=(/run/nvidia/driver)\b")
+_STORE = re.compile(r"/usr/lib/wsl/drivers/([a-z0-9_]+\.inf_amd64_[0-9a-f]{16})(?![\w])")
+_DOCKER = {"default_runtime": re.compile(r"^ *Default Runtime: (nvidia)\b", re.MULTILINE),
+           "cgroup": re.compile(r"^ *Cgroup Version: ([12])\b", re.MULTILINE)}
+
+
 def read(text: str) -> Facts:
     """The distribution, the driver's versions, the device nodes and the packages that a text shows."""
-    facts = _system(text)
+    facts = merged((_system(text), _special(text), _docker(text)))
     for line in text.splitlines():
         facts = _packaged(_versioned(facts, line), line)
         node, nothing = _NODE.match(line.strip()), _NO_FILE.search(line)
@@ -55,10 +66,31 @@ def read(text: str) -> Facts:
 
 
 def _system(text: str) -> Facts:
-    for mark, name, layouts in SYSTEMS:
-        if re.search(mark, text):
-            return Facts(system=name, systems=layouts, found=("the distribution",))
-    return Facts()
+    """The distribution; on WSL 2 that in which one works, if it is named."""
+    found = [(name, layouts) for mark, name, layouts in SYSTEMS if re.search(mark, text)]
+    if not found:
+        return Facts()
+    wsl = found[0][0] == "WSL2"
+    name, layouts = found[1] if wsl and len(found) > 1 else found[0]
+    return Facts(system=name, systems=layouts, wsl=wsl, found=("the distribution",))
+
+
+def _special(text: str) -> Facts:
+    """Driver stores of Windows; the GPU Operator, and whether its driver runs in a container."""
+    stores, dev_root = tuple(dict.fromkeys(_STORE.findall(text))), _DEV_ROOT.search(text)
+    facts = Facts(stores=stores, wsl=bool(stores), found=("driver stores",) if stores else ())
+    if not _OPERATOR.search(text):
+        return facts
+    return replace(facts, operator=True, dev_root=dev_root[1] if dev_root else "",
+                   driver_root="/run/nvidia/driver" if _DRIVER_POD.search(text) else "",
+                   found=(*facts.found, "the GPU Operator"))
+
+
+def _docker(text: str) -> Facts:
+    """What `docker info` says of runtimes and control groups."""
+    runtime, cgroup = (pattern.search(text) for pattern in _DOCKER.values())
+    return Facts(default_runtime=runtime[1] if runtime else "", cgroup=f"v{cgroup[1]}" if cgroup else "",
+                 found=("docker info",) if runtime or cgroup else ())
 
 
 def _versioned(facts: Facts, line: str) -> Facts:

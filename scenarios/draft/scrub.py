@@ -10,6 +10,7 @@ _HOME = re.compile(r"/(?:home|Users)/([\w.-]+)")
 _PROMPT = re.compile(r"^ *\[?(?:\([\w.-]+\) ?)?([\w.-]+)@([\w.-]+)(?=[: ~\]$#])", re.MULTILINE)
 _HOST = re.compile(r"\b(?:Static hostname|Hostname|HOSTNAME|Node ?Name|nodeName|kubernetes\.io/hostname)"
                    r"\s*[:=]\s*\"?([\w.-]+)")
+_DOCKER_INFO = re.compile(r"^ ?Name: ([\w.-]+)\s*$", re.MULTILINE)
 _UNAME = re.compile(r"^ *Linux ([\w.-]+) \d+\.\d+\.", re.MULTILINE)
 _SYSLOG = re.compile(r"^\w{3} +\d{1,2} \d\d:\d\d:\d\d ([\w.-]+) [\w./-]+(?:\[\d+\])?:", re.MULTILINE)
 _USER = re.compile(r"(?:^|\s)(?:User|user|USER|LOGNAME)\s*[:=]\s*([\w.-]+)\s*$", re.MULTILINE)
@@ -32,7 +33,7 @@ class Scrub:
         self._uuids: dict[str, str] = {}
         users = set(_HOME.findall(text)) | {m[0] for m in _PROMPT.findall(text)} | set(_USER.findall(text))
         hosts = {m[1] for m in _PROMPT.findall(text)} | set(_HOST.findall(text)) | set(_UNAME.findall(text)) | set(
-            _SYSLOG.findall(text))
+            _SYSLOG.findall(text)) | set(_DOCKER_INFO.findall(text))
         hosts |= {host.partition(".")[0] for host in hosts}
         serials = set(_SERIAL.findall(text))
         self._words = _words(users, "user") | _words(hosts, "machine") | _words(serials, "0" * 13)

@@ -28,18 +28,19 @@ def readings(text: str) -> tuple[Facts, ...]:
 
 def _table(lines: list[str]) -> Facts:
     gpus: list[Gpu] = []
-    driver = ""
+    driver = loaded = ""
     for line in lines:
         head, row, memory = _HEAD.search(line), _ROW.match(line.strip()), _MEMORY.search(line)
         if head:
-            driver, gpus = head[2], []
+            driver, loaded, gpus = head[1], head[2], []
         elif row:
             gpus.append(Gpu(index=int(row[1]), name=row[2], bus_id=bus_id_of(row[3])))
         elif memory and gpus and not gpus[-1].memory_mib:
             gpus[-1] = replace(gpus[-1], memory_mib=int(memory[1]))
         elif gpus and re.search(r"\|\s+Enabled\s+\|\s*$", line):
             gpus[-1] = replace(gpus[-1], mig=())
-    return Facts(gpus=_distinct(gpus), driver=driver, found=("nvidia-smi",) if driver or gpus else ())
+    return Facts(gpus=_distinct(gpus), driver=driver, kernel_driver=loaded if loaded != driver else "",
+                 found=("nvidia-smi",) if driver or gpus else ())
 
 
 def _listed(lines: list[str]) -> Facts:

@@ -8,6 +8,7 @@ what the machine's low-level runtime was told (nvsim/lowlevel.py).
 import functools
 import json
 import os
+import shlex
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -60,6 +61,14 @@ class Driver(Protocol):
 
     def own(self, mount: str) -> bool:
         """Whether a mount point is the engine's own business, and no leftover of a container."""
+
+
+def with_environment(run: Exec) -> list[str]:
+    """The command of an exec with its environment, for engines whose exec takes none: a shell sets it."""
+    if not run.env:
+        return list(run.command)
+    exports = "; ".join(f"export {shlex.quote(f'{name}={value}')}" for name, value in run.env)
+    return ["/bin/sh", "-c", f'{exports}; exec "$@"', "sh", *run.command]
 
 
 class CannotExpress(NotRun):

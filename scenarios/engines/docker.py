@@ -21,13 +21,14 @@ from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran
-from scenarios.engines.on_machine import TIMEOUT, OnMachine, opened, search_path, unavailable
+from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, opened, search_path, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Bind, Exec, Run
 from scenarios.versions import at_least
 
 CONFIG = "/etc/docker/daemon.json"
+SOCKET = f"{RUN}/docker.sock"
 CDI_SINCE = "25.0"  # behind features.cdi until 28.2: docs.docker.com, "dockerd", daemon configuration
 ANNOTATIONS_SINCE = "24.0"
 START = 30.0  # seconds
@@ -64,20 +65,21 @@ ENGINE = Engine(name="docker", level="engine", unavailable=unready, open=_open, 
 
 @contextlib.contextmanager
 def daemon(on: OnMachine, toolkit: str) -> Iterator[str]:
-    """dockerd on a machine, while the context lives: its socket.  Raises NvsimError if it does not start."""
+    """dockerd on a machine, while the context lives: its socket as this process reaches it.
+
+    Raises NvsimError if it does not start."""
     folder = f"{on.folder}/docker"
     os.mkdir(folder)
     configure(on, toolkit)
-    socket = f"{folder}/s"
-    words = ["dockerd", "--config-file", CONFIG, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/x",
-             "--pidfile", f"{folder}/pid", "--host", f"unix://{socket}", "--iptables=false", "--ip6tables=false",
+    words = ["dockerd", "--config-file", CONFIG, "--data-root", f"{folder}/data", "--exec-root", f"{RUN}/x",
+             "--pidfile", f"{folder}/pid", "--host", f"unix://{SOCKET}", "--iptables=false", "--ip6tables=false",
              "--ip-masq=false", "--bridge=none", "--storage-driver=overlay2"]
     with open(f"{folder}/log", "wb") as log:
         process = on.machine.popen(["unshare", "--net", *words], cwd="/", env=on.environment(), stdout=log, stderr=log,
                                    stdin=subprocess.DEVNULL)
     try:
-        _wait(process, socket, f"{folder}/log")
-        yield socket
+        _wait(process, on.outside(SOCKET), f"{folder}/log")
+        yield on.outside(SOCKET)
     finally:
         process.kill()  # the way in alone: the daemon itself ends with the machine, at once
         process.wait()
@@ -142,7 +144,7 @@ class Docker:
     def __init__(self, on: OnMachine, socket: str) -> None:
         import docker
 
-        self._on, self._socket = on, socket
+        self._on = on
         self._api = docker.APIClient(base_url=f"unix://{socket}", version="auto", timeout=TIMEOUT)
         self._error = docker.errors.APIError
         self._label = os.path.basename(on.folder)
@@ -219,12 +221,12 @@ class Docker:
         """`docker exec`, where its command line is installed."""
         if not shutil.which("docker", path=search_path()):
             raise NvsimError("the command docker is not installed", source="docker", hint="apt-get install docker.io")
-        return ["docker", "--host", f"unix://{self._socket}", "exec", *(["--tty"] if terminal else []), "--interactive",
+        return ["docker", "--host", f"unix://{SOCKET}", "exec", *(["--tty"] if terminal else []), "--interactive",
                 container, "/bin/sh"]
 
     def own(self, mount: str) -> bool:
         """The daemon binds the network namespace that containers without a network share."""
-        return mount.startswith(os.path.dirname(self._socket) + "/x/netns/")
+        return mount.startswith(f"{RUN}/x/netns/")
 
     def clear(self) -> None:
         """Removes all containers, then what is left of their control groups."""

@@ -50,8 +50,9 @@ def write_cdi(root: str, vendor: str, output: str, nodes: tuple[CharDevice, ...]
 
     `nodes` are the device nodes of a machine whose nodes could not be made; then the specification says all about
     them, so that none has to be looked at."""
-    host = read_host(root=root)
-    spec, _ = plan_spec(host._replace(devices=nodes) if nodes else host, vendor=vendor, options=Options(naming=NAMES))
+    host = read_host(root=root, want=("auto",))
+    host = host._replace(devices=nodes) if nodes else host
+    spec, _ = plan_spec(host, mode="auto", vendor=vendor, options=Options(naming=NAMES))
     spec = with_merged_device(spec, "all")
     document = spec_to_dict(spec._replace(version=minimum_version(spec)))
     if nodes:

@@ -28,6 +28,10 @@ root = "{root}"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = true
 """
+# Old daemons write a key into /etc/docker: theirs is a layer over /etc that goes with their namespace.
+OWN_ETC = """mount -t tmpfs none "$0" && mkdir "$0/upper" "$0/work" &&
+mount -t overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" none /etc && exec "$@"
+"""
 CRI = ("plugins", "io.containerd.grpc.v1.cri")
 
 
@@ -94,8 +98,9 @@ def dockerd(requires, tmp_path_factory):
             (folder / "ready").unlink(missing_ok=True)
             ready.bind(f"{folder}/ready")
             ready.settimeout(60)
-            daemon = subprocess.Popen(["unshare", "-nm", "dockerd", "--config-file", str(file)], stdout=log, stderr=log,
-                                      env=environment)
+            (folder / "etc").mkdir(exist_ok=True)
+            command = ["unshare", "-nm", "sh", "-c", OWN_ETC, f"{folder}/etc", "dockerd", "--config-file", f"{file}"]
+            daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
             try:
                 while b"READY=1" not in ready.recv(4096):
                     pass

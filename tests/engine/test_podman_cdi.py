@@ -38,6 +38,8 @@ MODES = [
     ("h100x8-gpudirect", "mofed", "all"),
     ("h100x8-gpudirect", "gdrcopy", "all"),
     ("h100x8-gpudirect", "nvswitch", "all"),
+    ("jetson-agx-orin", "csv", "0"),
+    ("jetson-thor-rtxpro6000", "csv", "1"),
     ("wsl2-rtx4060-hybrid", "wsl", "all"),
 ]
 Podman = Callable[..., tuple[dict[str, Any], str]]

@@ -7,19 +7,25 @@ container sees beyond a container without the toolkit.  For the tests beside thi
 
 import contextlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pynvml
 import yaml
 
 from nvsim import profile
+from nvsim.errors import NvsimError
 from nvsim.machine import Machine
 from scenarios import hosts, model, request, toml
 from scenarios.checks import Expect
-from scenarios.engines.oci import OciSession, cgroup_view
+from scenarios.engines.oci import OciSession
+from scenarios.engines.on_machine import OnMachine, opened
 from scenarios.engines.session import Tools
 from scenarios.outcome import Outcome
 
@@ -55,8 +61,8 @@ def rows() -> tuple[Row, ...]:
 class Place:
     """A host that is up, and the containers on it."""
 
-    def __init__(self, session: OciSession) -> None:
-        self._session = session
+    def __init__(self, session: OciSession, on: OnMachine) -> None:
+        self._session, self._on = session, on
         self._plain: dict[str, Outcome] = {}
 
     def outcome(self, row: Row, runtime: str) -> Outcome:
@@ -80,21 +86,90 @@ class Place:
         return self._session.do(step, Expect())
 
     def _host(self, *words: str) -> None:
-        done = self._session.on_host(" ".join(words))
+        done = self._on.shell(" ".join(words))
         assert done.exit == 0, done.stderr
 
 
 @contextlib.contextmanager
-def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime: str = "runc") -> Iterator[Place]:
-    """A machine from a profile."""
-    case = case_of(profile.load(host) if isinstance(host, str) else host)
-    built = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit)
-    with Machine(built.root, cgroup=cgroup_view(runtime, "host")) as machine, tools.registered(machine.pid):
-        session = OciSession(runtime, case, folder, tools, built, machine)
+def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime: str = "runc", cgroup: str = "host",
+                ) -> Iterator[Place]:
+    """A machine from a profile, with a low-level runtime and a version of control groups."""
+    case = replace(case_of(profile.load(host) if isinstance(host, str) else host), cgroup=cgroup)
+    with opened(runtime, "container", case, folder, tools) as on:
+        session = OciSession(runtime, on, tools)
         try:
-            yield Place(session)
+            yield Place(session, on)
         finally:
             session.clear()
+
+
+class ThisMachine(Machine):
+    """The machine that we are on, with a real driver: commands run in a mount namespace of their own, in which /etc,
+    /usr/bin and /srv take writes that nobody else sees and that vanish with it."""
+
+    def __init__(self, folder: str, toolkit: str) -> None:
+        super().__init__("/")
+        self._folder, self._toolkit = folder, toolkit
+
+    def __enter__(self) -> "ThisMachine":
+        self._process = subprocess.Popen(
+            ["unshare", "-m", "--propagation", "private", "sh", "-ec", _OVERLAYS, self._folder, self._toolkit],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        if self._process.stdout.readline() != "ready\n":
+            self.close()
+            raise NvsimError("cannot lay folders for writing over /etc, /usr/bin and /srv", source=self._folder)
+        self.pid = self._process.pid
+        return self
+
+
+_OVERLAYS = """
+mount -t tmpfs none $0
+for path in etc usr/bin srv; do
+    mkdir -p $0/upper/$path $0/work/$path
+    mount -t overlay -o lowerdir=/$path,upperdir=$0/upper/$path,workdir=$0/work/$path none /$path
+done
+ln -sf $1/nvidia* /usr/bin/
+mkdir -p /etc/nvidia-container-runtime
+echo ready
+read line || true
+"""
+
+
+def recorded(source: str) -> profile.Profile:
+    """The profile of the machine that we are on.  Raises NvsimError where it has no GPU that NVML knows."""
+    try:
+        pynvml.nvmlInit()
+        count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError as e:
+        raise NvsimError(f"NVML says: {e}", source=source, hint="a real target needs a working NVIDIA driver") from e
+    if not count:
+        raise NvsimError("NVML knows no GPU", source=source, hint="a real target needs one")
+    done = subprocess.run([sys.executable, "-m", "nvsim", "record"], capture_output=True, text=True, check=True)
+    return profile.parse(done.stdout, source)
+
+
+@contextlib.contextmanager
+def on_this_machine(twin: str, folder: str, tools: Tools) -> Iterator[Place]:
+    """The real machine.  `twin` is the folder of the host that was built from its recording."""
+    uuids = [pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index))
+             for index in range(pynvml.nvmlDeviceGetCount())]
+    host = hosts.Host(root=twin, gpus=tuple(uuids), minors={})
+    os.mkdir(f"{folder}/writes")
+    with ThisMachine(f"{folder}/writes", tools.toolkit) as machine, tools.registered(machine.pid):
+        on = OnMachine(case_of(profile.Profile(name="real")), "container", folder, host, machine)
+        session = OciSession("runc", on, tools)
+        try:
+            yield Place(session, on)
+        finally:
+            session.clear()
+
+
+def without_files(text: str) -> list[str]:
+    """The lines of a row's text that do not depend on which files a driver package has, nor on how the kernel's own
+    directory comes into a container: on an emulated host it is a mount."""
+    other = re.compile(r"\.so\.|/firmware/|/usr/(bin|share)/|/etc/[^n]|^/proc/driver/nvidia ")
+    return [line for line in text.splitlines() if not other.search(line)]
 
 
 def case_of(host: profile.Profile) -> model.Case:
@@ -121,7 +196,7 @@ def said(stderr: str) -> list[str]:
     """The error as the toolkit said it, without the words that the low-level runtime puts around it and progress."""
     lines = [re.sub(r".*error running hook: .*?stderr: ", "", line).removeprefix("error: ") for line in
              stderr.replace("\\n", "\n").splitlines()]
-    progress = re.compile(r"(info|debug): |time=.*level=info")
+    progress = re.compile(r"(info|debug): |time=.*level=info|Using requested mode|Auto-detected mode")
     return list(dict.fromkeys(line for line in lines if line and not progress.match(line)))
 
 
@@ -178,8 +253,3 @@ def _item(value: Any) -> str:
     words += [",".join(rest.pop("options"))] if "options" in rest else []
     words += [json.dumps(item) if " " in item else item for item in rest.pop("args", [])[1:]]
     return " ".join([*words, *(f"{key}={json.dumps(rest[key])}" for key in sorted(rest))])
-
-
-def real_rows(host: str) -> tuple[Row, ...]:
-    """What any machine with a GPU can show: those rows, on it."""
-    return tuple(replace(row, host=host) for row in rows() if row.anywhere)

@@ -16,13 +16,14 @@ def of(function, *arguments):
     except (n.NVMLError_NotSupported, n.NVMLError_InvalidArgument): return None
 try: n.nvmlInit()
 except n.NVMLError as e: print(json.dumps({"error": type(e).__name__.partition("_")[2]})); raise SystemExit
-print(json.dumps({"driver": text(n.nvmlSystemGetDriverVersion()), "gpus": [{
-    "uuid": text(n.nvmlDeviceGetUUID(d)), "name": text(n.nvmlDeviceGetName(d)),
+print(json.dumps({"driver": text(of(n.nvmlSystemGetDriverVersion)), "gpus": [{
+    "uuid": text(of(n.nvmlDeviceGetUUID, d)), "name": text(of(n.nvmlDeviceGetName, d)),
     "minor": of(n.nvmlDeviceGetMinorNumber, d),
-    "bus_id": text(n.nvmlDeviceGetPciInfo(d).busId).lower()[4:], "serial": text(of(n.nvmlDeviceGetSerial, d)),
+    "bus_id": of(lambda d: text(n.nvmlDeviceGetPciInfo(d).busId).lower()[4:], d),
+    "serial": text(of(n.nvmlDeviceGetSerial, d)),
     "memory": of(lambda d: n.nvmlDeviceGetMemoryInfo(d).total, d),
     "power": of(n.nvmlDeviceGetPowerManagementDefaultLimit, d),
-    "compute": list(n.nvmlDeviceGetCudaComputeCapability(d)),
+    "compute": of(n.nvmlDeviceGetCudaComputeCapability, d),
     "links": sum(bool(of(n.nvmlDeviceGetNvLinkState, d, link)) for link in range(18)),
 } for d in map(n.nvmlDeviceGetHandleByIndex, range(n.nvmlDeviceGetCount()))]}))
 """

@@ -32,6 +32,21 @@ def has_files(said: Profile) -> bool:
     return bool(said.driver) and getattr(said, "boot", "complete") != "no-driver"
 
 
+def jetson(said: Profile) -> dict[str, Any]:
+    """What the tools find on a Jetson, tool by tool; releases of L4T before 36 have no NVML.  Where its own GPU is the
+    only one, no CDI device bears its UUID."""
+    assert said.tegra
+    new = int(said.tegra.l4t.partition(".")[0]) >= 36
+    folder = f"/usr/lib/aarch64-linux-gnu/{'nvidia' if new else 'tegra'}"
+    listed = {f"GPU {gpu.index}: {models.model(gpu.model)['name']} (UUID: {gpu.uuid})": [] for gpu in said.gpus}
+    return {"ldconfig -p": {f"{folder}/libcuda.so.1.1"} | ({f"{folder}/libnvidia-ml.so.1"} if new else set()),
+            "nvidia-smi": {"code": 0, "gpus": listed} if new else {"code": 127, "gpus": {}},
+            "pynvml": [gpu.uuid for gpu in said.gpus] if new else "LibraryNotFound",
+            "nvidia-ctk cdi generate": sorted(["all", *(str(gpu.index) for gpu in said.gpus),
+                                               *(gpu.uuid for gpu in said.gpus if len(said.gpus) > 1)]),
+            "nvsim record": []}
+
+
 def has_modules(said: Profile) -> bool:
     """Whether the driver's kernel modules are loaded when the machine comes up."""
     return bool(said.kernel_driver) and getattr(said, "boot", "complete") == "complete"
@@ -97,6 +112,8 @@ def container_cli(said: Profile) -> dict[str, Any]:
     """What `nvidia-container-cli info` says, and the nodes of `list`; the stem of the error where it must fail."""
     if lacks_root(said):
         return {"error": "change root failed: no such file or directory"}
+    if said.wsl and not has_files(said):  # adapters without a file of NVIDIA's in their store do not count
+        return {"error": "WSL environment detected but no adapters were found"}
     if error := nvml(said):
         stems = {"LibraryNotFound": "load library failed: libnvidia-ml.so.1",
                  "DriverNotLoaded": "nvml error: driver not loaded",
@@ -142,7 +159,7 @@ def folders(said: Profile) -> dict[str, str]:
 def libraries(said: Profile) -> dict[str, tuple[str, str]]:
     """Path → architecture and SONAME, as readelf says them, of the libraries that every installation of the branch has
     in the folder of libcuda."""
-    if said.wsl or not has_files(said):
+    if said.wsl or said.tegra or not has_files(said):
         return {}
     layout = catalogue.layout(said.layout, arch=said.arch)
     branch = max(number for number in _drivers()["branches"] if number <= int(said.driver[:3]))

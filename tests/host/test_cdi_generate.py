@@ -27,6 +27,12 @@ HOSTS = (
     "gh200x1",
     "h100x8-570",
     "h100x8-gpudirect",
+    "igx-orin-rtxa6000",
+    "jetson-agx-orin",
+    "jetson-agx-orin-jp5",
+    "jetson-agx-thor",
+    "jetson-agx-xavier",
+    "jetson-thor-rtxpro6000",
     "l4x1-bottlerocket",
     "rtx4060ti",
     "rtx4090-nixos",
@@ -34,6 +40,7 @@ HOSTS = (
     "wsl2-rtx4060-hybrid",
     "wsl2-rtx4090",
 )
+CSV = "/etc/nvidia-container-runtime/host-files-for-container.d"
 OPERATOR = ("--driver-root", "/run/nvidia/driver")
 MIG = {
     "uuid": ("--device-name-strategy", "uuid"),
@@ -75,6 +82,20 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         "other-dev-root": ("--dev-root", "/run/nvidia/driver", "--device-id", "0"),
         "other-dev-root-by-nvml": (
             "--dev-root", "/run/nvidia/driver", "--device-id", "0", "--feature-flag", "disable-nvsandboxutils"),
+    },
+    "jetson-agx-orin": {
+        "ignored-links": ("--csv.ignore-pattern", "**/*.json", "--csv.ignore-pattern", "/usr/lib/*/nvidia/libcuda*"),
+        "one-file": ("--csv.file", f"{CSV}/devices.csv", "--csv.file", "/nowhere.csv"),
+        "compat-root": ("--csv.compat-container-root", "/opt/compat"),
+        "unknown-id": ("--device-id", "1"),
+        "uuid": ("--device-name-strategy", "uuid"),
+        "nvml": ("--mode", "nvml"),
+    },
+    "jetson-thor-rtxpro6000": {
+        "discrete": ("--device-id", "1"),
+        "mig": ("--device-id", "0:0"),
+        "one-device": ("--feature-flag", "disable-multiple-csv-devices"),
+        "coherent": ("--feature-flag", "enable-coherent-annotations"),
     },
     "wsl2-rtx4060-hybrid": {"nvml": ("--mode", "nvml"), "ids": ("--device-id", "7")},
     "a100x8-operator": {"driver-root": OPERATOR, "driver-root-own-dev": (*OPERATOR, "--dev-root", "/"), "auto": ()},

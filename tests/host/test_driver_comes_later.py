@@ -1,5 +1,6 @@
 """Machines whose driver comes while they run: what programs and readers of the machine see before and after."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,27 @@ def test_packages_of_other_distributions_come_too_and_what_was_written_before_st
     assert init(host) == "0 1"
     assert host.run(["nvidia-smi", "-L"]).returncode == 0
     assert host.run(["cat", "/usr/lib/mine", "/etc/mine"]).stdout == "mine\nmine\n"
+
+
+@pytest.mark.parametrize("host", [{"profile": "t4x1-mps", "boot": "no-modules"}], indirect=True, ids=["mps"])
+def test_what_daemons_leave_below_tmp_never_lies_in_the_real_one(host: Machine) -> None:
+    pipe = "/tmp/nvidia-mps"
+    assert not os.path.exists(pipe)
+    for verb, code in (("load", 0), ("unload", 2), ("load", 0)):
+        ctl(host, "driver", verb)
+        assert (host.run(["ls", f"{pipe}/control"]).returncode, os.path.exists(pipe)) == (code, False)
+
+
+@pytest.mark.parametrize("host", ["libraries-only"], indirect=True)
+def test_a_machine_that_cannot_show_it_says_so(host: Machine) -> None:
+    host.run(["sh", "-ec", "mkdir /dev/nvidia-caps; mount -t tmpfs -o ro test /dev/nvidia-caps"])
+    done = host.run([sys.executable, "-m", "nvsim", "ctl", "driver", "load"])
+    assert done.returncode == 1
+    assert "the machine cannot show the change: Read-only file system\n" in done.stderr
+    assert (init(host), os.listdir(f"{host.root}/proc/driver")) == ("9", [])
+    host.run(["umount", "/dev/nvidia-caps"])
+    ctl(host, "driver", "load")
+    assert init(host) == "0 1"
 
 
 @pytest.mark.parametrize("host", ["libraries-only"], indirect=True)

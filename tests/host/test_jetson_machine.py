@@ -162,9 +162,3 @@ def test_a_tree_for_others_holds_programs_of_the_board(tmp_path: Path) -> None:
         assert ELFFile(f)["e_machine"] == "EM_AARCH64"
 
 
-def test_a_jetson_is_not_recorded(tmp_path: Path) -> None:
-    root = str(tmp_path / "root")
-    build.build(profile.load("jetson-orin-nano"), root)
-    with Machine(root) as machine:
-        done = machine.run([sys.executable, "-m", "nvsim", "record"])
-    assert done.returncode == 1 and "this is a Jetson" in done.stderr and "Traceback" not in done.stderr

@@ -83,10 +83,15 @@ def _fork(namespaces: int) -> int:
 
 
 def _return_to(pid_namespace: int, child: int) -> None:
-    """Later children go where this process is again.  A child whose parent cannot do that must not work on alone."""
+    """Later children go where this process is again.
+
+    An ordinary user who is root in a user namespace may not go back to the PID namespace of somebody else (EPERM);
+    there this process has no later children.  On any other failure the child ends, for nobody could watch it."""
     try:
         linux.setns(pid_namespace, linux.NEWPID)
-    except OSError:
+    except OSError as e:
+        if e.errno == errno.EPERM:
+            return
         if child > 0:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -96,7 +101,7 @@ def _return_to(pid_namespace: int, child: int) -> None:
 def _child(body: "Callable[[], NoReturn]", namespaces: int, report: int, lines: int) -> "NoReturn":
     try:
         linux.die_with_parent(signal.SIGKILL)
-        if _closed_by_reader(report):
+        if closed_by_reader(report):
             os._exit(1)
         if namespaces & ~linux.NEWPID:
             linux.unshare(namespaces & ~linux.NEWPID)
@@ -120,7 +125,7 @@ def _text(name: object) -> str:
     return os.fsdecode(name) if isinstance(name, bytes) else str(name)
 
 
-def _closed_by_reader(fd: int) -> bool:
+def closed_by_reader(fd: int) -> bool:
     """Whether the parent is gone.  In a new PID namespace getppid() is 0 either way; the pipe knows."""
     poll = select.poll()
     poll.register(fd, 0)

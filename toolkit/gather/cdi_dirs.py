@@ -114,10 +114,10 @@ def _yaml(text: str) -> object:
     try:
         return loader.get_data() if loader.check_data() else None
     except yaml.YAMLError as e:
-        raise SpecError(f"yaml: {' '.join(str(e).split())}") from None
+        raise SpecError(f"error converting YAML to JSON: yaml: {' '.join(str(e).split())}") from None
     except RecursionError:
-        raise SpecError("yaml: nested too deeply") from None
+        raise SpecError("error converting YAML to JSON: yaml: nested too deeply") from None
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as e:  # a malformed date, number or tag
-        raise SpecError(f"yaml: {e}") from None
+        raise SpecError(f"error converting YAML to JSON: yaml: {e}") from None
     finally:
         loader.dispose()

@@ -41,7 +41,6 @@ class CsvSources(NamedTuple):
 USUAL_CSV = CsvSources()
 
 
-
 def read_host(
     *,
     driver_root: str = "/",
@@ -76,7 +75,7 @@ def read_host(
     session = _Nvml(locator, sandboxutils=sandboxutils)
     host = Host(platform="nvml")
     if "auto" in want:
-        platform = _platform(session)
+        platform = _platform(session, session.names)
         host = Host(platform=platform, notes=_doubts(platform))
         want = (*(mode for mode in want if mode != "auto"), {"wsl": "wsl", "tegra": "csv"}.get(platform, "nvml"))
     if "nvml" in want or "management" in want:
@@ -104,7 +103,8 @@ def read_platform(*, driver_root: str = "/", root: str = "/") -> str:
     Source: go-nvlib, pkg/nvlib/info, as toolkit v1.20 asks it.  Below a driver root the libraries are taken from
     there; upstream's runtime always asks with "/", its CDI generator with the driver root.
     """
-    return _platform(_Nvml(Locator(Tree(root), driver_root)))
+    session = _Nvml(Locator(Tree(root), driver_root))
+    return _platform(session, lambda: nvml.read_names(_nvml_path(session.locator)))
 
 
 class _Nvml:
@@ -126,12 +126,19 @@ class _Nvml:
                 self._reading = nvml.Reading("", e.message, "", ())
         return self._reading, self._error
 
+    def names(self) -> tuple[str, ...]:
+        """The names of all GPUs.  Raises HostError if one does not answer."""
+        reading, error = self.read()
+        if error or any(gpu.error for gpu in reading.gpus):
+            raise HostError(error or "a GPU does not answer")
+        return tuple(gpu.name for gpu in reading.gpus)
+
     def loads(self) -> bool:
         """Whether its library can be loaded."""
         return _loads(self.locator, NVML, self.below_root)
 
 
-def _platform(session: _Nvml) -> str:
+def _platform(session: _Nvml, names: "Callable[[], tuple[str, ...]]") -> str:
     if _loads(session.locator, DXCORE, session.below_root):
         return "wsl"
     has_nvml = session.loads()
@@ -140,8 +147,10 @@ def _platform(session: _Nvml) -> str:
     if not has_nvml:
         return "unknown"
     # Any GPU is part of a Tegra system, by its name; none is if one does not answer.
-    gpus = session.read()[0].gpus
-    integrated = not any(gpu.error for gpu in gpus) and any(word in gpu.name for gpu in gpus for word in INTEGRATED)
+    try:
+        integrated = any(word in name for name in names() for word in INTEGRATED)
+    except HostError:
+        integrated = False
     return "tegra" if integrated else "nvml"
 
 
@@ -267,3 +276,8 @@ def _storage_files(locator: Locator) -> tuple[File, ...]:
     if locator.tree.is_file(locator.below("/etc/cufile.json")):
         paths.append(locator.below("/etc/cufile.json"))
     return tuple(File(host_path=path, path=locator.inside(path)) for path in paths)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable

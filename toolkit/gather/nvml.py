@@ -146,6 +146,14 @@ def read(path: str) -> Reading:
         session.__exit__()
 
 
+def read_names(path: str) -> tuple[str, ...]:
+    """The names of the GPUs alone, which is far less to ask.  Raises HostError as soon as one does not answer."""
+    with Session(path) as nvml:
+        count = min(nvml.number("nvmlDeviceGetCount_v2"), MAX_GPUS)
+        handles = [nvml.pointer("nvmlDeviceGetHandleByIndex_v2", index) for index in range(count)]
+        return tuple(nvml.string("nvmlDeviceGetName", handle) for handle in handles)
+
+
 def reading_of(nvml: Session) -> Reading:
     """What an open session says.  Raises HostError only if NVML cannot even count the GPUs."""
     version, error = "", ""

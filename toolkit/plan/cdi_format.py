@@ -123,6 +123,12 @@ def spec_of_dict(document: object, source: str = "") -> Spec:
     )
 
 
+def decoding_text(error: SpecError) -> str:
+    """An error of `spec_of_dict` in the form of Go's decoder, which operators search for; the key comes last."""
+    where = f" ({error.source})" if error.source else ""
+    return f"error unmarshaling JSON: while decoding JSON: json: {error.message}{where}"
+
+
 Reader = Callable[[object, str], Any]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from toolkit.errors import SpecError
 from toolkit.model.cdi import Device, Document, Spec
-from toolkit.plan.cdi_format import spec_of_dict
+from toolkit.plan.cdi_format import decoding_text, spec_of_dict
 from toolkit.plan.cdi_validate import validate
 
 
@@ -61,7 +61,7 @@ def spec_of(document: Document) -> Spec:
     try:
         spec = spec_of_dict(document.content, document.path)
     except SpecError as e:
-        text = f'failed to parse CDI Spec "{document.path}": failed to unmarshal CDI Spec: {e}'
+        text = f'failed to parse CDI Spec "{document.path}": failed to unmarshal CDI Spec: {decoding_text(e)}'
         raise SpecError(text, hint=e.hint) from None
     validate(spec)
     return spec

@@ -1,6 +1,7 @@
 """`nvsim draft`: reports become cases that run, nothing personal travels, any bytes give a draft or an error."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,8 @@ NAMES = sorted(path.name for path in REPORTS.iterdir())
 # Invented names, addresses, tokens and numbers of the reports in the corpus.
 PRIVATE = ("maria", "render-07", "10.20.30.41", "172.17.0.1", "fd00:", "ml-batch-2", "hf_invented", "registry.internal",
            "a100-node-3", "slurm", "dgx01", "jdoe", "inference-a", "1320000012345", "1325000099999", "kvm-guest-12",
-           "worker-4", "0badc0de", "feedface", "00000000-aaaa", "5ca1ab1e", "d00dfeed", "7e57ab1e")
+           "worker-4", "0badc0de", "feedface", "00000000-aaaa", "5ca1ab1e", "d00dfeed", "7e57ab1e", "erika",
+           "laptop-7qx2", "LAPTOP-7QX2", "gpu-worker-11", "10.42", "beefcafe", "hpc-gpu-23", "c0dec0de", "team-a")
 LINES = [line for name in NAMES if (REPORTS / name).is_file()
          for line in (REPORTS / name).read_bytes().splitlines(keepends=True)]
 # What this toolkit does otherwise than the reporter's, which was older.
@@ -36,7 +38,8 @@ def drafted(path: Path, **options: bool) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_report_becomes_a_draft_that_was_reviewed(name: str, golden: Callable[[str, str], None]) -> None:
-    golden(f"drafts/{Path(name).stem}.yaml", drafted(REPORTS / name))
+    text = re.sub(r"; replayed by \S+$", "", drafted(REPORTS / name), flags=re.MULTILINE)  # cases come and go
+    golden(f"drafts/{Path(name).stem}.yaml", text)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,7 +23,7 @@ def transform(values: Values) -> int:
 
 def _read(path: str) -> Spec:
     from toolkit.gather.cdi_dirs import parsed
-    from toolkit.plan.cdi_format import spec_of_dict
+    from toolkit.plan.cdi_format import decoding_text, spec_of_dict
 
     stem = "failed to load CDI specification: "
     try:
@@ -35,15 +35,17 @@ def _read(path: str) -> Spec:
     except OSError as e:
         why = f"open {path}: {(e.strerror or str(e)).lower()}"
         raise SpecError(f"{stem}failed to read spec contents: {why}", source="--input") from None
+    stem += "failed to parse CDI spec: failed to unmarshal CDI Spec: "
     try:
         document = parsed(data)
-        # An empty text is a specification without devices, and refused as such.
-        return spec_of_dict(document) if document is not None else Spec(kind="nvidia.com/gpu", version="0.3.0")
     except SpecError as e:
-        where = f"{e.source}: " if e.source else ""
-        raise SpecError(
-            f"{stem}failed to parse CDI spec: failed to unmarshal CDI Spec: {where}{e.message}", hint=e.hint
-        ) from None
+        raise SpecError(stem + e.message, hint=e.hint) from None
+    if document is None:  # an empty text is a specification without devices, and refused as such
+        return Spec(kind="nvidia.com/gpu", version="0.3.0")
+    try:
+        return spec_of_dict(document)
+    except SpecError as e:
+        raise SpecError(stem + decoding_text(e), hint=e.hint) from None
 
 
 ROOT = Command(
@@ -58,4 +60,4 @@ ROOT = Command(
         Flag("to", "The root that paths shall have; the same as --from: nothing changes"),
     ),
 )
-TRANSFORM = Command(name="transform", usage="Apply a transform to a CDI specification", commands=(ROOT,))
+TRANSFORM = Command(name="transform", usage="Rewrite a CDI specification", commands=(ROOT,))

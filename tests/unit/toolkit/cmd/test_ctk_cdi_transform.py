@@ -53,7 +53,7 @@ def test_the_name_of_the_output_decides_the_format(transform: Transform, tmp_pat
     ("text", "flags", "message"),
     [
         ("foo: 1", (), 'failed to load CDI specification: failed to parse CDI spec: failed to unmarshal CDI Spec: '
-                       'unknown field \\"foo\\"'),
+                       'error unmarshaling JSON: while decoding JSON: json: unknown field \\"foo\\"'),
         ("", (), "failed to write spec: invalid CDI Spec: invalid spec, no devices"),
         (json.dumps({**SPEC, "cdiVersion": "0.3.0"}), ("--from", "/driver", "--to", "/new"),
          "the spec version must be at least v0.5.0"),
