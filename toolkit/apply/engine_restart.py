@@ -57,8 +57,8 @@ def _answering(path: str, message: bytes) -> int:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_ANSWER)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)  # before the greeting may be sent
         connection.connect(path)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             if message:
                 connection.sendall(message)

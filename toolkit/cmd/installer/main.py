@@ -231,8 +231,8 @@ def _undisturbed() -> Iterator[None]:
 
 def _wait(log: Log) -> None:
     """Until one of the signals comes."""
-    log.info("Waiting for signal")
-    with _undisturbed():
+    with _undisturbed():  # from here on a signal starts the clean-up
+        log.info("Waiting for signal")
         signal.sigwait(SIGNALS)
 
 
