@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Builds the toolkit's packages: ci/packages/build.py [deb] [rpm] --output FOLDER
 
 The packages are the same on every architecture: programs are launchers that run `python3 -IS`, and their modules, with
@@ -32,9 +33,11 @@ PLACES = {"deb": {"UNITS": "/lib/systemd/system", "RULES": "/lib/udev/rules.d"},
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Builds the toolkit's packages.")
-    parser.add_argument("kinds", nargs="*", choices=["deb", "rpm", []], help="deb, rpm; default: both")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="deb or rpm; default: both")
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER")
     options = parser.parse_args(argv)
+    if unknown := set(options.kinds) - {"deb", "rpm"}:
+        parser.error(f"unknown kind of package: {', '.join(sorted(unknown))}")
     options.output.mkdir(parents=True, exist_ok=True)
     for kind in options.kinds or ("deb", "rpm"):
         tool = {"deb": "dpkg-deb", "rpm": "rpmbuild"}[kind]

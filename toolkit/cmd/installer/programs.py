@@ -16,6 +16,9 @@ from toolkit.model.install import CONFIG, MODULES, PROGRAMS, Library, Part, Prog
 from toolkit.plan import config_table, install
 from toolkit.plan.toml_text import to_toml
 
+# What `cdi generate` says before a failure, and the library that upstream's installer uses does not.
+_STEPS = ("failed to create device CDI specs: ", "failed to create edits common for entities: ")
+
 
 class Sources(NamedTuple):
     """What is installed.  `packages` are Python packages, where the programs are ours."""
@@ -129,7 +132,11 @@ def management_spec(options: Options, log: Log) -> tuple[str, bytes]:
         spec = with_driver_roots(spec, driver_root, dev_root, values.text("driver-root"), values.text("dev-root"))
         data = spec_bytes(spec._replace(version=minimum_version(spec)), "yaml")
     except ToolkitError as e:
-        raise _within(f"error generating CDI specification: {stem}", e) from None
+        message = e.message
+        for step in _STEPS:
+            message = message.removeprefix(step)
+        stem = f"error generating CDI specification: {stem}"
+        raise type(e)(stem + message, source=e.source, hint=e.hint) from None
     name = f"{options.vendor}-{options.class_}.yaml"
     return posixpath.join(values.text("cdi-output-dir"), name), data
 
