@@ -7,7 +7,7 @@ change together or not at all.  Source: toolkit v1.20, cmd/nvidia-ctk-installer.
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -56,9 +56,6 @@ def main(argv: list[str]) -> int:
 def _install(values: Values) -> int:
     log = Log(2, level="debug" if values.switch("debug") else "info")
     options = options_of(values, log)
-    if options.nri and not options.no_daemon:
-        raise ConfigError("unable to start NRI plugin server: this installer has no NRI plugin",
-                          source="--enable-nri-plugin", hint="leave it out, and the engine is configured instead")
     log.info("Initializing")
     with _stoppable(log), only_one(options.pid_file, log):
         return _set_up(options, log)
@@ -94,6 +91,10 @@ def _set_up(options: Options, log: Log) -> int:
             _restart(engine.options, log)
         log.info(f"Completed 'setup' for {NAME}")
     if options.no_daemon:
+        return 0
+    if options.nri:
+        with _stem("unable to start NRI plugin server: "):
+            _serve_nri(options, log)
         return 0
     _wait(log)
     if engine:
@@ -234,6 +235,41 @@ def _wait(log: Log) -> None:
     with _undisturbed():  # from here on a signal starts the clean-up
         log.info("Waiting for signal")
         signal.sigwait(SIGNALS)
+
+
+def _serve_nri(options: Options, log: Log) -> None:
+    """Gives containers their CDI devices until one of the signals comes."""
+    import time
+
+    from toolkit.cmd.installer import nri
+
+    values = options.values
+    log.info("Starting the NRI Plugin server....")
+    plugin = nri.Plugin(values.text("nri-socket"), NAME, int(values.text("nri-plugin-index") or "10"),
+                        (values.text("nri-namespace"), *values.items("nri-management-cdi-device-namespaces")))
+    with _until_signal() as ready:
+        nri.serve(plugin, log, lambda: ready(log), time.sleep)
+
+
+class _Ended(BaseException):
+    """One of the signals came during the wait for them."""
+
+
+@contextmanager
+def _until_signal() -> Iterator[Callable[[Log], None]]:
+    """Ends its block at a signal, after `ready` was called; before that the signal ends the program, as elsewhere."""
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise _Ended
+
+    def ready(log: Log) -> None:
+        for number in SIGNALS:
+            signal.signal(number, end)
+        log.info("Waiting for signal")
+
+    try:
+        yield ready
+    except _Ended:
+        pass
 
 
 @contextmanager

@@ -144,7 +144,6 @@ WRONG = {
     ("--toolkit-install-dir", ""): "the install root must be specified",
     ("--pid-file", "/x/y"): "invalid toolkit.pid path /x/y",
     ("--enable-nri-plugin",): "the NRI namespace must be specified when the NRI plugin is enabled",
-    ("--enable-nri-plugin", "--nri-namespace", "x"): "unable to start NRI plugin server: ",
     ("--nri-plugin-index", "100"): "nri-plugin-index must be in the range [0,99]",
     ("--cdi-kind", "foo"): "invalid CDI vendor name: ",
     ("--create-device-nodes", "all"): "invalid --create-device-nodes value: all",
