@@ -11,7 +11,7 @@ sys.path.append(str(TOP / "ci/packages"))
 
 def build(output: Path, kind: str) -> list[Path]:
     """Packages of a kind, deb or rpm; their files."""
-    done = subprocess.run([sys.executable, TOP / "ci/packages/build.py", kind, "--output", output], text=True,
+    done = subprocess.run([sys.executable, TOP / "ci/packages/build_packages.py", kind, "--output", output], text=True,
                           capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return sorted(map(Path, done.stdout.split()))
@@ -19,7 +19,7 @@ def build(output: Path, kind: str) -> list[Path]:
 
 def stage_all(root: Path) -> None:
     """The files of all packages below `root`."""
-    from build import stage  # type: ignore[import-not-found]
+    from build_packages import stage  # type: ignore[import-not-found]
     from contents import PACKAGES  # type: ignore[import-not-found]
 
     for package in PACKAGES:

@@ -100,7 +100,12 @@ def plan_files(engine: Engine, log: Log) -> tuple[File, ...]:
 def _docker(engine: Engine, log: Log) -> tuple[File, ...]:
     options, before = engine.options, text_of(engine.options.config, "")
     after = changed(engine.table, install_engine.docker_changes(engine.table, options.runtimes))
-    return (File(options.config, engines.docker_text(after, engine.table), _without(options, options.config, before)),)
+    without = _without(options, options.config, before)
+    table = parse_json(without.encode() or b"{}") or {}
+    if options.default and "default-runtime" not in table:
+        # dockerd keeps what it had of a key that is gone when it reads its file again.
+        without = engines.docker_text(changed(table, (engines.Change(("default-runtime",), "runc"),)), table)
+    return (File(options.config, engines.docker_text(after, engine.table), without),)
 
 
 def _containerd(engine: Engine, log: Log) -> tuple[File, ...]:

@@ -192,6 +192,19 @@ def test_containerds_own_file_is_at_the_end_what_it_was(files, before):
     assert (files / "nv/toolkit/nvidia-ctk").exists()
 
 
+@pytest.mark.parametrize(("before", "after"), [
+    ('{"default-runtime":"crun"}\n', '{"default-runtime":"crun"}\n'),
+    # dockerd forgets no key that is gone.
+    ('{"debug":true}', '{\n    "debug": true,\n    "default-runtime": "runc"\n}'),
+])
+def test_dockers_own_file_has_its_default_at_the_end(files, before, after):
+    (files / "daemon.json").write_text(before)
+    process = daemon(files)
+    assert json.loads((files / "daemon.json").read_text())["default-runtime"] == "nvidia"
+    assert ended(process)[0] == 0
+    assert (files / "daemon.json").read_text() == after
+
+
 def test_a_file_that_changed_meanwhile_loses_the_runtimes_alone(files):
     process = daemon(files)
     config = json.loads((files / "daemon.json").read_text())

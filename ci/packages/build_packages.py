@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the toolkit's packages: ci/packages/build.py [deb] [rpm] --output FOLDER
+"""Builds the toolkit's packages: ci/packages/build_packages.py [deb] [rpm] --output FOLDER
 
 The packages are the same on every architecture: programs are launchers that run `python3 -IS`, and their modules, with
 PyYAML and tomlkit, lie in a folder of their own.  .deb needs dpkg-deb, .rpm needs rpmbuild.  With SOURCE_DATE_EPOCH set
