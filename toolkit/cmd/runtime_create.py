@@ -116,7 +116,7 @@ def _legacy_sets(request: Request, config: Config, log: Log, root: str) -> "tupl
     from toolkit.plan.edits import EditSet
 
     ctk = _helper(config.nvidia_ctk.path, DEFAULT_CTK, root)
-    sets = _generated(gated.gated_wanted(request), request, config, log, root)
+    sets = gated.without_void(_generated(gated.gated_wanted(request), request, config, log, root))
     if gated.wants_compat_hook(request, config):
         with _Step("failed to construct CUDA Compat discoverer: "):
             version = read_driver_version(driver_root=_driver_root(config), root=root)
