@@ -15,7 +15,7 @@ from nvsim import syscalls as sc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nvsim.enter import Layers
+    from nvsim.enter_layers import Layers
 
 _OTHERS = ("/dev/", "/proc/", "/sys/")  # what is not simply there or not
 

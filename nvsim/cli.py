@@ -307,6 +307,12 @@ def _draft(words: list[str]) -> int:
     return command.main(words)
 
 
+def _diff(words: list[str]) -> int:
+    from scenarios import diff
+
+    return diff.main(words)
+
+
 def _keep(words: list[str]) -> int:
     from scenarios import runner
 
@@ -322,6 +328,7 @@ COMMANDS = {
     "ctl": Command("changes a running host", _ctl),
     "record": Command("writes the profile of the machine that it runs on", _record),
     "draft": Command("makes a case, with its machine, of a bug report", _draft),
+    "diff": Command("runs a case with two toolkits and shows where they part", _diff),
     "keep": Command("runs a case to its failing step and opens a shell there", _keep),
 }
 

@@ -21,6 +21,7 @@ CONTAINERS = "../../containers"  # from the folder of the real programs: a file 
 SPECS = "../../specs"  # the same: ID.json and ID.log, each as the runtime had them when the container was made
 BEYOND = {"CAP_SYS_MODULE": 16, "CAP_SYS_RESOURCE": 24, "CAP_SYS_TIME": 25, "CAP_MAC_OVERRIDE": 32,
           "CAP_MAC_ADMIN": 33}  # what outer containers withhold: include/uapi/linux/capability.h
+VERBS = ("create", "run", "restore", "delete")  # those that are not passed on unchanged
 Call = namedtuple("Call", "verb bundle id root")  # typing.NamedTuple would double the start-up time
 
 
@@ -28,7 +29,8 @@ def main(argv: list[str], real: str, hook: str) -> int:
     """Executes the low-level runtime at `real`; does not return unless it cannot."""
     call = parsed(argv[1:])
     if call.verb in ("create", "run", "restore"):
-        prepare(call.bundle, hook)
+        if hook:
+            prepare(call.bundle, hook)
         note(call, real)
         keep(call, real, log_of(argv[1:]))
     elif call.verb == "delete":

@@ -102,7 +102,7 @@ def _file(host: Host, place: str, soname: str) -> Op:
     if name.endswith(".json"):
         return File(path=place, data=_icd(name, host.jetson).encode())
     if re.search(r"\.so(\.|$)", name):
-        return Library(path=place, arch=host.elf, soname=soname, needed=("libc.so.6",))
+        return Library(path=place, arch=host.elf, soname=soname, needed=("libc.so.6",), abi=tegra.abi_note(name))
     if basename(folder).startswith("weston") or basename(folder) in ("bin", "sbin"):
         return File(path=place, data=_EMULATED.format(name=name).encode(), mode=0o755)
     return File(path=place, data=f"emulated by nvsim: {name}\n".encode())

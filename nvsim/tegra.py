@@ -153,6 +153,12 @@ def sonames() -> dict[str, str]:
     return dict(_facts()["sonames"])
 
 
+def abi_note(file: str) -> tuple[int, int, int] | None:
+    """The kernel version in the ABI note of a library of this name, None for one without a note."""
+    note = _facts()["abi_notes"].get(file.partition(".so")[0])
+    return (note[0], note[1], note[2]) if note else None
+
+
 def missing(found: Release) -> tuple[str, ...]:
     """Paths that the manifests name and no board has."""
     return tuple(_facts()["missing"].get(found.files, ()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nvsim import board, build, capabilities
-from scenarios import toml
+from scenarios import real, toml
 from scenarios.model import Case
 
 CONFIG = "/etc/nvidia-container-runtime/config.toml"
@@ -36,20 +36,30 @@ class Host:
     nodes: tuple[build.Device, ...] = ()
 
 
-def prepare(case: Case, root: str, *, runtimes: tuple[str, ...], toolkit: str = "", in_place: bool = False) -> Host:
+def prepare(case: Case, root: str, *, runtimes: tuple[str, ...], toolkit: str = "", in_place: bool = False,
+            here: real.Real | None = None) -> Host:
     """Builds the machine of a case in the folder `root`, which must not exist.
 
     `toolkit` is the folder whose programs the machine gets in /usr/bin; `in_place` is for a reader that uses the tree
-    where it lies."""
+    where it lies; `here` is this machine, if the case runs on its GPUs."""
+    if here:
+        real.lay(root)
+        _configure(case, root, runtimes, toolkit)
+        return Host(root=root, gpus=tuple(gpu.uuid for gpu in here.gpus),
+                    minors={gpu.minor: gpu.uuid for gpu in here.gpus})
     machine = build.build(case.host, root, dev_root=root if in_place else "/")
+    _configure(case, root, runtimes, toolkit)
+    return Host(root=root, gpus=tuple(gpu.uuid for gpu in machine.gpus),
+                minors={gpu.minor: gpu.uuid for gpu in machine.gpus}, placeholders=bool(machine.placeholders),
+                nodes=machine.devices)
+
+
+def _configure(case: Case, root: str, runtimes: tuple[str, ...], toolkit: str) -> None:
     path = Path(root + CONFIG)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(toml.dumps(config_of(case, runtimes), f"{case.path}: config"), encoding="utf-8")
     if toolkit:
         _install(toolkit, root)
-    return Host(root=root, gpus=tuple(gpu.uuid for gpu in machine.gpus),
-                minors={gpu.minor: gpu.uuid for gpu in machine.gpus}, placeholders=bool(machine.placeholders),
-                nodes=machine.devices)
 
 
 def migs(root: str) -> tuple[Mig, ...]:

@@ -17,7 +17,7 @@ import toolkit
 from nvsim import state
 from nvsim.errors import NvsimError
 from nvsim.native import compile as native
-from scenarios import cgroups, checks, html, model, report, trail, under_test
+from scenarios import cgroups, checks, html, model, real, report, trail, under_test
 from scenarios.engines import table
 from scenarios.engines.session import Engine, NotRun, Tools
 from scenarios.images import Store
@@ -46,15 +46,20 @@ def main(argv: list[str]) -> int:
         cases = cases[options.shard[0] - 1::options.shard[1]]
     if not cases:
         raise NvsimError("no case is left to run", source="nvsim run", hint="nvsim list cases shows what there is")
-    jobs = plan(cases, table.chosen(options.engine, options.level))
+    here = real.look() if options.target == "real" else None
+    if here:
+        cases = tuple(case if real.unfit(case, here) else real.translated(case, here) for case in cases)
+    jobs = plan(cases, table.chosen(options.engine, options.level), here)
     view = report.Report(len(jobs))
     try:
-        with session(options.toolkit, complete=options.complete) as tools:
+        with session(options.toolkit, complete=options.complete, here=here) as tools:
             results = _run(jobs, tools, options.jobs, view, options.keep)
     except KeyboardInterrupt:
         print("nvsim: interrupted; everything has been taken down", file=sys.stderr)
         return 130
     view.table(results)
+    if here:
+        print(parts(results))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in report.annotations(results):
             print(line)
@@ -63,6 +68,15 @@ def main(argv: list[str]) -> int:
     if options.html:
         html.write(options.html, results, about=_about(options))
     return 1 if any(failed(result) for result in results) else 0
+
+
+def parts(results: list[Result]) -> str:
+    """Where emulation and this machine part: what is expected holds on an emulated one."""
+    apart = [f"{result.case.name} ({result.engine}): {', '.join(word for word, _ in result.differences) or 'failed'}"
+             for result in results if result.status == "failed"]
+    said = "\n".join(["emulation and this machine part here:", *(f"  {line}" for line in apart),
+                      "`nvsim record` writes this machine down, for a profile that is closer to it"])
+    return said if apart else "emulation and this machine nowhere part, in what was run"
 
 
 def _options(argv: list[str]) -> argparse.Namespace:
@@ -84,10 +98,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--html", metavar="FILE", help="also writes a page for people: paths, differences, logs")
     parser.add_argument("--keep", action="store_true",
                         help="leaves the bundles and logs of failed cases in ./nvsim-kept")
-    options = parser.parse_args(argv)
-    if options.target == "real":
-        raise NvsimError("cases do not run on real GPUs yet", source="nvsim run --target", hint="leave the flag away")
-    return options
+    return parser.parse_args(argv)
 
 
 def _about(options: argparse.Namespace) -> tuple[tuple[str, str], ...]:
@@ -113,7 +124,7 @@ def _shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...]) -> tuple[Job, ...]:
+def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...], here: real.Real | None = None) -> tuple[Job, ...]:
     """Every case on every engine, those that do not run with the reason."""
     jobs = []
     for case in cases:
@@ -121,12 +132,14 @@ def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...]) -> tuple[Job, ...
             # A case about containers is about those of engines too.
             level = "container" if engine.level == "engine" and "engine" not in case.levels.names else engine.level
             reason = case.levels.refuses(level) or case.engines.refuses(engine.name)
+            if here:
+                reason = reason or real.unfit(case, here)
             jobs.append(Job(case, engine, reason or engine.unavailable(), allowed=bool(reason)))
     return tuple(jobs)
 
 
 @contextlib.contextmanager
-def session(toolkit: str, *, complete: bool = False) -> Iterator[Tools]:
+def session(toolkit: str, *, complete: bool = False, here: real.Real | None = None) -> Iterator[Tools]:
     """What one run needs, in a locked work folder of its own; what dead runs left behind is removed first.
 
     SIGTERM ends a run as SIGINT does.  Raises NvsimError if the C parts have not been compiled."""
@@ -139,7 +152,7 @@ def session(toolkit: str, *, complete: bool = False) -> Iterator[Tools]:
             for name, part in (("probe", "nvsim-probe"), ("probe-dl", "nvsim-probe-dl")):
                 shutil.copy(native.artifact(part), f"{folder}/probe/{name}")
             yield Tools(folder=folder, images=Store(f"{folder}/images"), probe=f"{folder}/probe", toolkit=programs,
-                        toolkit_version=under_test.version(programs))
+                        toolkit_version=under_test.version(programs), here=here)
     finally:
         signal.signal(signal.SIGTERM, previous)
 

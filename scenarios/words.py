@@ -292,7 +292,7 @@ def spec_differs(expected: dict[str, Any], seen: Outcome) -> str | None:
     if expected.get("") == "unchanged":
         if seen.original is None:
             return None
-        return _lines(_changes(_pruned(seen.original), _pruned(seen.spec), ""))
+        return _lines(changes(_pruned(seen.original), _pruned(seen.spec), ""))
     lines = []
     for path, value in expected.items():
         got = _at(seen.spec, path)
@@ -320,11 +320,11 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-def _changes(old: Any, new: Any, path: str) -> list[str]:
+def changes(old: Any, new: Any, path: str) -> list[str]:
     """Where two JSON values part, as lines; lists by their members."""
     if isinstance(old, dict) and isinstance(new, dict):
         return [line for key in [*old, *(k for k in new if k not in old)]
-                for line in _changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))]
+                for line in changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))]
     if isinstance(old, list) and isinstance(new, list):
         return [f"{path}: expected no {describe(item)}" for item in new if item not in old] + \
             [f"{path}: {describe(item)} is gone" for item in old if item not in new]

@@ -16,21 +16,22 @@ from collections.abc import Iterator
 from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
-from scenarios.engines.containers import CannotExpress, EngineSession, Ran
-from scenarios.engines.on_machine import OnMachine, opened, search_path, unavailable
+from scenarios.engines.containers import CannotExpress, EngineSession, Ran, with_environment
+from scenarios.engines.on_machine import RUN, OnMachine, kill, opened, search_path, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Bind, Exec, Run
 from scenarios.versions import at_least
 
 CDI_SINCE = "2.0"
+SOCKET = f"{RUN}/containerd.sock"
 START = 30.0  # seconds
 CONFIG = """version = 2
 root = "{0}/root"
-state = "{0}/state"
+state = "{2}/state"
 {1}
 [grpc]
-address = "{0}/s"
+address = "{2}/containerd.sock"
 """
 CRI_OFF = ('disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", '
            '"io.containerd.cri.v1.images"]')
@@ -47,32 +48,31 @@ def version() -> str:
 
 @contextlib.contextmanager
 def daemon(on: OnMachine, more: str) -> Iterator[str]:
-    """containerd on a machine, while the context lives: its socket.  `more` is the rest of its configuration.
+    """containerd on a machine, while the context lives: its socket there.  `more` is the rest of its configuration.
 
     Raises NvsimError with the end of its log if it does not start."""
     folder = f"{on.folder}/containerd"
     os.mkdir(folder)
     with open(f"{folder}/config.toml", "w", encoding="utf-8") as f:
-        f.write(CONFIG.format(folder, more))
+        f.write(CONFIG.format(folder, more, RUN))
     with open(f"{folder}/log", "wb") as log:
         process = on.machine.popen(["containerd", "--config", f"{folder}/config.toml"], cwd="/", stdout=log, stderr=log,
                                    env=on.environment(), stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + START
     try:
-        while not _ready(on, f"{folder}/s"):
+        while not _ready(on):
             if process.poll() is not None or time.monotonic() > deadline:
                 with open(f"{folder}/log", encoding="utf-8", errors="replace") as f:
                     said = f.read().splitlines()[-5:]
                 raise NvsimError("containerd did not start: " + " | ".join(said), source=folder)
             time.sleep(0.03)
-        yield f"{folder}/s"
+        yield SOCKET
     finally:
-        process.kill()  # the way in alone: the daemon itself ends with the machine, at once
-        process.wait()
+        kill(process)
 
 
-def _ready(on: OnMachine, socket: str) -> bool:
-    return os.path.exists(socket) and on.command(["ctr", "--address", socket, "version"]).returncode == 0
+def _ready(on: OnMachine) -> bool:
+    return os.path.exists(on.outside(SOCKET)) and on.command(["ctr", "--address", SOCKET, "version"]).returncode == 0
 
 
 @contextlib.contextmanager
@@ -139,10 +139,10 @@ class Containerd:
                 *(["--detach"] if run.detach else [])]
 
     def execute(self, container: str, run: Exec) -> Ran:
-        """`ctr task exec`.  It has no --env: `env` sets what the request names."""
-        given = ["env", *(f"{name}={value}" for name, value in run.env)] if run.env else []
+        """`ctr task exec`, which has no --env."""
         self._made += 1
-        done = self._ctr("task", "exec", "--exec-id", f"e{self._made}", container, *given, *run.command)
+        done = self._ctr("task", "exec", "--exec-id", f"e{self._made}", container,
+                         *with_environment(run))
         return Ran(id=container, exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def remove(self, container: str) -> None:

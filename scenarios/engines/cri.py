@@ -15,8 +15,8 @@ from nvsim.errors import NvsimError
 from scenarios import archive, cgroups
 from scenarios.archive import Archive
 from scenarios.engines import containerd
-from scenarios.engines.containers import CannotExpress, EngineSession, Ran
-from scenarios.engines.on_machine import TIMEOUT, OnMachine, opened, unavailable
+from scenarios.engines.containers import CannotExpress, EngineSession, Ran, with_environment
+from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, opened, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Exec, Run
@@ -98,7 +98,7 @@ class Cri:
 
         self.version = containerd.version()
         self._on, self._socket, self._pb, self._error = on, socket, api_pb2, grpc.RpcError
-        self._channel = grpc.insecure_channel(f"unix://{socket}")
+        self._channel = grpc.insecure_channel(f"unix:{on.outside(socket)}")
         stubs: Any = api_pb2_grpc
         self._runtime = stubs.RuntimeServiceStub(self._channel)
         self._label = os.path.basename(on.folder)
@@ -184,11 +184,10 @@ class Cri:
         return Ran(id=container, exit=status.exit_code, stdout=out, stderr=err)
 
     def execute(self, container: str, run: Exec) -> Ran:
-        """ExecSync, which has no environment: `env` sets what the request names."""
-        given = ["env", *(f"{name}={value}" for name, value in run.env)] if run.env else []
+        """ExecSync, which takes no environment."""
         try:
             done = self._call("ExecSync", self._pb.ExecSyncRequest(
-                container_id=container, cmd=[*given, *run.command], timeout=int(TIMEOUT)))
+                container_id=container, cmd=with_environment(run), timeout=int(TIMEOUT)))
         except self._error as e:
             return Ran(id=container, exit=126, stderr=str(e.details()))
         return Ran(id=container, exit=done.exit_code, stdout=done.stdout.decode(errors="replace"),
@@ -209,7 +208,7 @@ class Cri:
 
     def own(self, mount: str) -> bool:
         """A pod's /dev/shm goes with the pod, a moment after the call."""
-        return f"{os.path.dirname(self._socket)}/state/" in mount
+        return mount.startswith(f"{RUN}/state/")
 
     def clear(self) -> None:
         """Removes all pods, then what is left of their control groups."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from scenarios.model import Case
 from scenarios.outcome import Outcome
 
 TIMEOUT = 60.0  # seconds for any one command; a hang is a failure
+RUN = "/run/nvsim-engine"  # on the machine, for sockets: their paths may not be longer than 104 characters
 LISTING = "%y %m %U:%G %s %T@ %l %p\n"  # find(1) -printf: kind, mode, owner, size, mtime, link, path
 
 
@@ -44,12 +46,30 @@ def cgroup_view(name: str, wanted: str) -> Cgroup:
     return "v1" if name == "crun" and hybrid else "host"
 
 
+def kill(process: "subprocess.Popen[str]") -> None:
+    """Ends a daemon that `Machine.popen` started, and waits for it.
+
+    The program that led it into the machine goes last, by itself: without that one the dead daemon would be a child of
+    the real machine's process 1, which may collect it late, and until then the machine could not end."""
+    try:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+            led = [int(word) for word in f.read().split()]
+    except OSError:  # it has ended, or this kernel does not list children
+        led = []
+    for pid in led or [process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
 @contextlib.contextmanager
 def opened(runtime: str, level: str, case: Case, folder: str, tools: Tools) -> "Iterator[OnMachine]":
     """Builds the machine of a case, enters it, runs `before`.  Raises NvsimError if a command of `before` fails."""
-    host = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit)
+    host = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit, here=tools.here)
     with Machine(host.root, cgroup=cgroup_view(runtime, case.cgroup)) as machine, tools.registered(machine.pid):
         on = OnMachine(case, level, folder, host, machine)
+        if level == "engine":
+            on.shield("/var/lib")
         for line in case.before:
             done = on.shell(line)
             if done.exit:
@@ -93,23 +113,34 @@ class OnMachine:
     def _listing(self, path: str) -> str:
         return self.command(["find", path, "-printf", LISTING]).stdout
 
-    def _inside(self, path: str) -> str:
-        """A path of the machine as this process reaches it."""
+    def shield(self, path: str) -> None:
+        """Keeps what is written below a folder, which the machine shares with the real one, in the case's own folder:
+        engines have caches there, whatever they are told.  Raises NvsimError if that is not possible."""
+        layers = f"{self.folder}/shield{path}"
+        for name in ("upper", "work"):
+            os.makedirs(f"{layers}/{name}")
+        options = f"lowerdir={path},upperdir={layers}/upper,workdir={layers}/work"
+        done = self.command(["mount", "-t", "overlay", "-o", options, "nvsim", path])
+        if done.returncode:
+            raise NvsimError(f"cannot keep writes out of {path}: {done.stderr.strip()}", source=self.case.path)
+
+    def outside(self, path: str) -> str:
+        """A path of the machine as this process reaches it, sockets too."""
         return f"/proc/{self.machine.pid}/root{path}"
 
     def read(self, path: str) -> str:
         """A file of the machine, "" if there is none."""
-        return logs.text(self._inside(path))
+        return logs.text(self.outside(path))
 
     def write(self, path: str, text: str) -> None:
         """Writes a file of the machine's own; the folder is made."""
-        os.makedirs(os.path.dirname(self._inside(path)), exist_ok=True)
-        with open(self._inside(path), "w", encoding="utf-8") as f:
+        os.makedirs(os.path.dirname(self.outside(path)), exist_ok=True)
+        with open(self.outside(path), "w", encoding="utf-8") as f:
             f.write(text)
 
     def made(self, path: str) -> bool:
         """Whether a file of the machine is not simply the real machine's, shown through."""
-        there, real = self._inside(path), path
+        there, real = self.outside(path), path
         return os.path.exists(there) and not (os.path.exists(real) and logs.text(there) == logs.text(real))
 
     def mounts(self) -> list[str]:

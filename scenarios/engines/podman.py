@@ -90,7 +90,7 @@ class Podman:
         return self._on.command(["podman", *words], self._environment(storage))
 
     def _environment(self, storage: str = "storage.conf") -> dict[str, str]:
-        return {"CONTAINERS_CONF": f"{self._folder}/containers.conf",
+        return {"HOME": self._folder, "CONTAINERS_CONF": f"{self._folder}/containers.conf",
                 "CONTAINERS_STORAGE_CONF": f"{self._folder}/{storage}"}
 
     def load(self, image: Archive) -> None:

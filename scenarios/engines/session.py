@@ -9,6 +9,7 @@ from scenarios.checks import Expect
 from scenarios.images import Store
 from scenarios.model import Case, Step
 from scenarios.outcome import Outcome
+from scenarios.real import Real
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Tools:
     toolkit: str
     probe: str
     toolkit_version: str = ""
+    here: Real | None = None  # this machine, when cases run on its own GPUs
     machines: set[int] = field(default_factory=set)  # process 1 of each machine that runs, for an interrupted run
 
     @contextmanager

@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+# dockerd writes /etc/docker/key.json, whatever it is configured to do: it sees an /etc of its own.
+OWN_ETC = """mount -t tmpfs none "$0" && mkdir "$0/upper" "$0/work" &&
+mount -t overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" none /etc && exec "$@"
+"""
+
 
 class Daemon(NamedTuple):
     """A daemon that runs; `socket`, `config` and `log` are its files."""
@@ -37,8 +42,9 @@ def running(folder: Path, config: Mapping[str, Any]) -> Iterator[Daemon]:
         (folder / "ready").unlink(missing_ok=True)
         ready.bind(f"{folder}/ready")
         ready.settimeout(60)
-        process = subprocess.Popen(["unshare", "-nm", "dockerd", "--config-file", str(daemon.config)], stdout=log,
-                                   stderr=log, env=environment)
+        (folder / "etc").mkdir(exist_ok=True)
+        process = subprocess.Popen(["unshare", "-nm", "sh", "-c", OWN_ETC, f"{folder}/etc", "dockerd", "--config-file",
+                                    str(daemon.config)], stdout=log, stderr=log, env=environment)
         try:
             while b"READY=1" not in ready.recv(4096):
                 pass

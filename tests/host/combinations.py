@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from nvsim.errors import NvsimError
 from nvsim.machine import Machine
 from scenarios import hosts, model, request, toml
 from scenarios.checks import Expect
-from scenarios.engines.oci import OciSession, cgroup_view
+from scenarios.engines.oci import OciSession
+from scenarios.engines.on_machine import OnMachine, opened
 from scenarios.engines.session import Tools
 from scenarios.outcome import Outcome
 
@@ -60,8 +61,8 @@ def rows() -> tuple[Row, ...]:
 class Place:
     """A host that is up, and the containers on it."""
 
-    def __init__(self, session: OciSession) -> None:
-        self._session = session
+    def __init__(self, session: OciSession, on: OnMachine) -> None:
+        self._session, self._on = session, on
         self._plain: dict[str, Outcome] = {}
 
     def outcome(self, row: Row, runtime: str) -> Outcome:
@@ -85,7 +86,7 @@ class Place:
         return self._session.do(step, Expect())
 
     def _host(self, *words: str) -> None:
-        done = self._session.on_host(" ".join(words))
+        done = self._on.shell(" ".join(words))
         assert done.exit == 0, done.stderr
 
 
@@ -93,12 +94,11 @@ class Place:
 def on_emulated(host: str | profile.Profile, folder: str, tools: Tools, runtime: str = "runc", cgroup: str = "host",
                 ) -> Iterator[Place]:
     """A machine from a profile, with a low-level runtime and a version of control groups."""
-    case = case_of(profile.load(host) if isinstance(host, str) else host)
-    built = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit)
-    with Machine(built.root, cgroup=cgroup_view(runtime, cgroup)) as machine, tools.registered(machine.pid):
-        session = OciSession(runtime, case, folder, tools, built, machine)
+    case = replace(case_of(profile.load(host) if isinstance(host, str) else host), cgroup=cgroup)
+    with opened(runtime, "container", case, folder, tools) as on:
+        session = OciSession(runtime, on, tools)
         try:
-            yield Place(session)
+            yield Place(session, on)
         finally:
             session.clear()
 
@@ -157,9 +157,10 @@ def on_this_machine(twin: str, folder: str, tools: Tools) -> Iterator[Place]:
     host = hosts.Host(root=twin, gpus=tuple(uuids), minors={})
     os.mkdir(f"{folder}/writes")
     with ThisMachine(f"{folder}/writes", tools.toolkit) as machine, tools.registered(machine.pid):
-        session = OciSession("runc", case_of(profile.Profile(name="real")), folder, tools, host, machine)
+        on = OnMachine(case_of(profile.Profile(name="real")), "container", folder, host, machine)
+        session = OciSession("runc", on, tools)
         try:
-            yield Place(session)
+            yield Place(session, on)
         finally:
             session.clear()
 
@@ -195,7 +196,7 @@ def said(stderr: str) -> list[str]:
     """The error as the toolkit said it, without the words that the low-level runtime puts around it and progress."""
     lines = [re.sub(r".*error running hook: .*?stderr: ", "", line).removeprefix("error: ") for line in
              stderr.replace("\\n", "\n").splitlines()]
-    progress = re.compile(r"(info|debug): |time=.*level=info")
+    progress = re.compile(r"(info|debug): |time=.*level=info|Using requested mode|Auto-detected mode")
     return list(dict.fromkeys(line for line in lines if line and not progress.match(line)))
 
 

@@ -5,6 +5,7 @@ stdout, and the exit code, which is 1 with an error and 0 without.  A new row is
 """
 
 import re
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,12 @@ from toolkit.launchers import install
 
 pytestmark = pytest.mark.host
 TABLE = Path(__file__).parent / "error_table"
-NVRM = "550.54.15"
+NVML = "libnvidia-ml.so.1"
+PROGRAMS = {
+    "fails": b"\xbf\x03\0\0\0\xb8\x3c\0\0\0\x0f\x05",  # exit(3)
+    "dies": b"\x31\xc0\x8b\x00",  # reads address 0
+    "spins": b"\xeb\xfe",  # jumps to itself
+}
 SCRIPT = """
 export PLACE=$1 CLI=$2 L=/usr/lib64
 ENV=$(command -v env) ROOTFS=$PLACE/rootfs STUB=/mnt/whole STUB_WITHOUT_BRAND=/mnt/brandless PROBE=/mnt
@@ -98,25 +104,28 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 @pytest.fixture(scope="module")
 def stubs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two NVML stubs, and three programs in the place of ldconfig."""
+    """Two NVML stubs, an empty file of that name, and three programs in the place of ldconfig."""
     place = tmp_path_factory.mktemp("stubs")
     place.chmod(0o755)
-    for name, options in (("whole", []), ("brandless", ["-DWITHOUT_BRAND"])):
+    for name in ("whole", "brandless", "empty"):
         (place / name).mkdir()
-        compiled("x86_64-linux-gnu.2.17", TABLE / "stub.c", place / name / "libnvidia-ml.so.1", "-shared", "-fPIC",
-                 *options)
-    (place / "empty").mkdir()
-    (place / "empty/libnvidia-ml.so.1").touch()
-    for name, code in (("fails", "return 3;"), ("dies", "*(volatile int *)0 = 0;"), ("spins", "for (;;) { }")):
-        source = place / f"{name}.c"
-        source.write_text(f"int main(void) {{ {code} return 0; }}\n")
-        compiled("x86_64-linux-musl", source, place / name, "-static", "-fno-sanitize=all")
+    whole = place / "whole" / NVML
+    subprocess.run([sys.executable, "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.17", "-shared", "-fPIC",
+                    "-o", str(whole), str(TABLE / "stub.c")], check=True)
+    renamed = whole.read_bytes().replace(b"\0nvmlDeviceGetBrand\0", b"\0nvmlDeviceGetBrood\0")
+    (place / "brandless" / NVML).write_bytes(renamed)
+    (place / "empty" / NVML).touch()
+    for name, code in PROGRAMS.items():
+        (place / name).write_bytes(program(code))
+        (place / name).chmod(0o755)
     return place
 
 
-def compiled(target: str, source: Path, product: Path, *options: str) -> None:
-    subprocess.run([sys.executable, "-m", "ziglang", "cc", "-target", target, *options, "-o", str(product),
-                    str(source)], check=True)
+def program(code: bytes) -> bytes:
+    """A static ELF program for x86-64 that consists of one loaded segment."""
+    size, base = 64 + 56, 0x400000
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, base + size, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size + len(code), size + len(code), 0x1000) + code
 
 
 def carried_out(row: Row, machine: Machine, place: Path, cli: str, stubs: Path) -> "subprocess.CompletedProcess[str]":

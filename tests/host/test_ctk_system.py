@@ -12,7 +12,6 @@ from nvsim.machine import Machine
 from toolkit.launchers import install
 
 pytestmark = pytest.mark.host
-LINKED = "/tmp/dev-char"  # on the machine
 System = Callable[..., tuple[int, list[str]]]
 
 
@@ -68,14 +67,15 @@ def test_a_folder_that_is_missing_is_an_error(system: System) -> None:
                          "no such file or directory" in log[1]
 
 
-def test_every_node_gets_its_link_and_what_exists_is_left_alone(system: System, host: Machine) -> None:
-    code, log = system("create-dev-char-symlinks", "--dev-char-path", LINKED)
-    assert code == 0 and said(f"Creating link {LINKED}/195:0 => /dev/nvidia0") in log
-    listed = host.run(["sh", "-c", f"cd {LINKED} && for l in *; do echo $l $(readlink $l) $(stat -Lc %t:%T $l); done"])
+def test_every_node_gets_its_link_and_what_exists_is_left_alone(system: System, host: Machine, tmp_path: Path) -> None:
+    folder = str(tmp_path / "char")
+    code, log = system("create-dev-char-symlinks", "--dev-char-path", folder)
+    assert code == 0 and said(f"Creating link {folder}/195:0 => /dev/nvidia0") in log
+    listed = host.run(["sh", "-c", f"cd {folder} && for l in *; do echo $l $(readlink $l) $(stat -Lc %t:%T $l); done"])
     links = [line.split() for line in listed.stdout.splitlines()]
     assert len(links) == len(log) > 12
     assert all(name == ":".join(str(int(part, 16)) for part in number.split(":")) for name, _, number in links)
-    code, log = system("create-dev-char-symlinks", "--dev-char-path", LINKED)
+    code, log = system("create-dev-char-symlinks", "--dev-char-path", folder)
     assert code == 0 and sum("level=warning msg=\"Could not create symlink" in line for line in log) == len(links)
 
 

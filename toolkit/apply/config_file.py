@@ -6,6 +6,7 @@ of its configuration.
 
 import os
 import stat
+from errno import EBUSY
 
 from toolkit.errors import ApplyError
 
@@ -73,6 +74,8 @@ def _write(path: str, data: bytes | None) -> None:
         _write_in_place(path, data)
         return
     fresh = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
+    if os.path.lexists(fresh):  # of an earlier process of this number that was killed
+        os.unlink(fresh)
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600 if old else 0o666)
     try:
         with open(fd, "wb") as f:
@@ -85,7 +88,7 @@ def _write(path: str, data: bytes | None) -> None:
         os.rename(fresh, path)
     except BaseException as e:
         os.unlink(fresh)
-        if not isinstance(e, OSError) or e.errno != 16:  # EBUSY: the file is a mount
+        if not isinstance(e, OSError) or e.errno != EBUSY:  # that is: the file is a mount
             raise
         _write_in_place(path, data)
 

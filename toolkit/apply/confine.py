@@ -101,7 +101,7 @@ def _return_to(pid_namespace: int, child: int) -> None:
 def _child(body: "Callable[[], NoReturn]", namespaces: int, report: int, lines: int) -> "NoReturn":
     try:
         linux.die_with_parent(signal.SIGKILL)
-        if _closed_by_reader(report):
+        if closed_by_reader(report):
             os._exit(1)
         if namespaces & ~linux.NEWPID:
             linux.unshare(namespaces & ~linux.NEWPID)
@@ -125,7 +125,7 @@ def _text(name: object) -> str:
     return os.fsdecode(name) if isinstance(name, bytes) else str(name)
 
 
-def _closed_by_reader(fd: int) -> bool:
+def closed_by_reader(fd: int) -> bool:
     """Whether the parent is gone.  In a new PID namespace getppid() is 0 either way; the pipe knows."""
     poll = select.poll()
     poll.register(fd, 0)

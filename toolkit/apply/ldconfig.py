@@ -54,11 +54,14 @@ def run_confined(
     if not host_program and secure:
         warn("running in secure mode without host ldconfig, containers may require additional tuning")
     program = _sealed(ldconfig, warn) if host_program else -1
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    null = ours = theirs = -1
     try:
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        ours, theirs = os.pipe()
         keep_groups = _groups_are_fixed()
 
         def body() -> "NoReturn":
+            os.close(ours)
             _redirect(null, output is not None)
             linux.set_name("nvc:[ldconfig]")
             linux.setns(mount_namespace, linux.NEWNS)
@@ -66,6 +69,8 @@ def run_confined(
             _confine(rootfs, pivot=pivot, fresh_proc=host_program)
             _limit_resources()
             _become(uid, gid, keep_groups=keep_groups)
+            if confine.closed_by_reader(theirs):  # our parent ended while nothing told us so
+                os._exit(1)
             linux.load_seccomp(seccomp.ldconfig_filter(linux.machine()))
             os.execve(program if host_program else ldconfig, (ldconfig, *options), {})
 
@@ -77,10 +82,13 @@ def run_confined(
         raise _failed(ldconfig, "failed with error code: 1", hint=str(e)) from None
     except ApplyError as e:
         raise _failed(ldconfig, f"was stopped: {e.message}", hint=e.hint) from None
+    except OSError as e:
+        raise _failed(ldconfig, "failed with error code: 1",
+                      hint=f"process creation failed: {reason(e.errno or 0)}") from None
     finally:
-        os.close(null)
-        if program >= 0:
-            os.close(program)
+        for fd in (null, ours, theirs, program):
+            if fd >= 0:
+                os.close(fd)
     if os.WIFSIGNALED(status):
         raise _failed(ldconfig, f"terminated with signal {os.WTERMSIG(status)}")
     if code := os.WEXITSTATUS(status):

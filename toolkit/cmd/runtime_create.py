@@ -116,7 +116,7 @@ def _legacy_sets(request: Request, config: Config, log: Log, root: str) -> "tupl
     from toolkit.plan.edits import EditSet
 
     ctk = _helper(config.nvidia_ctk.path, DEFAULT_CTK, root)
-    sets = _generated(gated.gated_wanted(request), request, config, log, root)
+    sets = gated.without_void(_generated(gated.gated_wanted(request), request, config, log, root))
     if gated.wants_compat_hook(request, config):
         with _Step("failed to construct CUDA Compat discoverer: "):
             version = read_driver_version(driver_root=_driver_root(config), root=root)
@@ -124,7 +124,8 @@ def _legacy_sets(request: Request, config: Config, log: Log, root: str) -> "tupl
     if reason := gated.no_graphics_reason(request):
         log.info(f"No graphics modifier required; {reason}")
         return sets
-    host = read_graphics_host(driver_root=_driver_root(config), root=root)
+    with _Step("failed to create mounts discoverer: failed to construct discoverer for graphics libraries: "):
+        host = read_graphics_host(driver_root=_driver_root(config), root=root)
     for note in host.notes:
         log.warning(note)
     return (*sets, *gated.graphics_sets(host, request, config, hook_path=ctk))

@@ -151,7 +151,7 @@ def _sockets(locator: Locator) -> tuple[str, ...]:
     wanted = {
         "/nvidia-persistenced/socket": run,
         "/nvidia-fabricmanager/socket": run,
-        "/nvidia-mps": (locator.below("/tmp"),),
+        "/tmp/nvidia-mps": (locator.below("/"),),
     }
     found = located(locator, wanted, lambda name: locator.files(name, wanted[name])[:1])
     return tuple(map(locator.inside, found))

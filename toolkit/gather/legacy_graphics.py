@@ -8,7 +8,7 @@ from toolkit.gather import devices
 from toolkit.gather.driver import read_driver
 from toolkit.gather.locate import Locator
 from toolkit.gather.tree import Tree
-from toolkit.model.host import Gpu, Host
+from toolkit.model.host import Driver, Gpu, Host
 
 FIELDS = {"GPU UUID": "uuid", "Bus Location": "pci_bus_id", "Device Minor": "minor"}
 
@@ -17,10 +17,11 @@ def read_graphics_host(*, driver_root: str = "/", root: str = "/") -> Host:
     """The driver with its graphics files, the GPUs by procfs, the DRM nodes and their links.
 
     The dev root is the driver root.  `root` is where the machine's file system is mounted.  GPUs have no NVML index:
-    theirs is -1.
+    theirs is -1.  Raises HostError where no library tells the driver's version, as on WSL.
     """
     locator = Locator(Tree(root), driver_root)
     driver = read_driver(locator, dev_root=locator.root, graphics=True)
+    _check_version(driver)
     return Host(
         platform="nvml",
         driver=driver,
@@ -35,10 +36,14 @@ def read_graphics_host(*, driver_root: str = "/", root: str = "/") -> Host:
 def read_driver_version(*, driver_root: str = "/", root: str = "/") -> str:
     """The version of the driver's libraries.  Raises HostError if there are none."""
     driver = read_driver(Locator(Tree(root), driver_root), graphics=False)
-    if driver.version_error:
-        raise HostError(f"failed to get driver version: {driver.version_error}", source=driver_root,
-                        hint="is the driver installed below nvidia-container-cli.root of config.toml?")
+    _check_version(driver)
     return driver.version
+
+
+def _check_version(driver: Driver) -> None:
+    if driver.version_error:
+        raise HostError(f"failed to get driver version: {driver.version_error}", source=driver.root,
+                        hint="is the driver installed below nvidia-container-cli.root of config.toml?")
 
 
 def _proc_gpus(locator: Locator) -> tuple[Gpu, ...]:

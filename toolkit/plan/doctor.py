@@ -43,7 +43,7 @@ def _driver_missing(facts: Facts) -> Iterator[Finding]:
     """No driver, half a driver, or a driver elsewhere."""
     if facts.wsl or facts.tegra:
         return
-    libraries = bool(facts.library_files or facts.nvml_library)
+    libraries = bool(_nvml_files(facts) or facts.nvml_library)
     if not libraries and facts.unusual:
         yield found("libraries-in-unusual-folder", *facts.unusual, folder=dirname(facts.unusual[0]))
     elif not libraries and facts.other_roots:
@@ -58,6 +58,11 @@ def _driver_missing(facts: Facts) -> Iterator[Finding]:
     elif not facts.kernel_version:
         yield found("kernel-module-not-loaded", f"NVML: {facts.nvml_error or 'not asked'}",
                     f"/proc/driver/nvidia/version: {NO_FILE}")
+
+
+def _nvml_files(facts: Facts) -> tuple[str, ...]:
+    """NVML on disk.  Where it alone is missing, no other library of the driver makes up for it."""
+    return tuple(path for path in facts.library_files if "libnvidia-ml" in path)
 
 
 def _versions(facts: Facts) -> Iterator[Finding]:
@@ -77,8 +82,8 @@ def _loader_cache(facts: Facts) -> Iterator[Finding]:
         return
     if facts.gone:
         yield found("ldcache-stale", *facts.gone)
-    elif facts.library_files and not any("libnvidia-ml" in path for path in facts.cached):
-        yield found("library-not-in-ldcache", *facts.library_files, folder=dirname(facts.library_files[0]))
+    elif _nvml_files(facts) and not any("libnvidia-ml" in path for path in facts.cached):
+        yield found("library-not-in-ldcache", *facts.library_files, folder=dirname(_nvml_files(facts)[0]))
 
 
 def _gpu_errors(facts: Facts) -> Iterator[Finding]:

@@ -14,12 +14,19 @@ from toolkit.plan.driver_files import graphics_edits
 from toolkit.plan.edits import EditSet, Wanted
 from toolkit.plan.hooks import Hooks
 
+VOID = "NVIDIA_VISIBLE_DEVICES=void"
 GRAPHICS = frozenset(("all", "graphics", "display"))
 
 
 def gated_wanted(request: Request) -> tuple[Wanted, ...]:
     """The specifications that variables such as NVIDIA_GDS=enabled ask for."""
     return tuple(Wanted(mode) for mode in request.gated_modes) if request.devices else ()
+
+
+def without_void(sets: tuple[EditSet, ...]) -> tuple[EditSet, ...]:
+    """The sets without the variable that tells NVIDIA's hook to keep away: in legacy mode it has the GPUs to give."""
+    return tuple(one._replace(edits=one.edits._replace(env=tuple(text for text in one.edits.env if text != VOID)))
+                 for one in sets)
 
 
 def wants_compat_hook(request: Request, config: Config) -> bool:

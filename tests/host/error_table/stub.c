@@ -56,9 +56,7 @@ EXPORT int nvmlDeviceGetName(void *device, char *name, unsigned length) {
     snprintf(name, length, "Stub");
     return 0;
 }
-#ifndef WITHOUT_BRAND
 EXPORT int nvmlDeviceGetBrand(void *device, unsigned *brand) { (void)device; *brand = 14; return 0; }
-#endif
 EXPORT int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) {
     (void)device;
     *major = 8;

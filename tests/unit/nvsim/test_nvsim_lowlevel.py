@@ -58,3 +58,29 @@ def test_the_kernel_hook_comes_first_and_only_once(fs):
     assert [h["path"] for h in hooks] == ["/lib/nvsim-kernel", "/usr/bin/nvidia-container-runtime-hook"]
     assert hooks[0]["args"] == ["nvsim-kernel", "/b/rootfs"]
     assert fs.get_object("/b/config.json").st_mode & 0o7777 == 0o640
+
+
+def test_what_a_runtime_was_told_is_kept_only_where_somebody_wants_it(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "log.json").write_text("said")
+    arguments = ["--log", f"{tmp_path}/log.json", "create", "--bundle", str(tmp_path), "c1"]
+    call, real = lowlevel.parsed(arguments), f"{tmp_path}/lowlevel/real/runc"
+    lowlevel.keep(call, real, lowlevel.log_of(arguments))
+    assert not (tmp_path / "specs").exists()
+    (tmp_path / "specs").mkdir()
+    lowlevel.keep(call, real, lowlevel.log_of(arguments))
+    kept = {path.name: path.read_text() for path in (tmp_path / "specs").iterdir()}
+    assert kept == {"c1.json": "{}", "c1.log": "said"}
+
+
+@pytest.mark.parametrize(("line", "log"), [("create c1", ""), ("--log=/l create c1", "/l"), ("-log /l create c1", "/l"),
+                                           ("create --log", "")])
+def test_the_log_is_what_the_command_line_names(line, log):
+    assert lowlevel.log_of(line.split()) == log
+
+
+def test_capabilities_that_nobody_here_can_give_are_not_asked_for(fs):
+    fs.create_file("/proc/self/status", contents="CapBnd:\t000001fffeffffff\n")
+    spec = {"process": {"capabilities": {"bounding": ["CAP_CHOWN", "CAP_SYS_RESOURCE", "CAP_SYS_TIME"]}}}
+    lowlevel.grantable(spec)
+    assert spec["process"]["capabilities"] == {"bounding": ["CAP_CHOWN", "CAP_SYS_TIME"]}

@@ -98,10 +98,3 @@ def test_what_makes_no_sense_on_the_command_line_is_refused(words: list[str]) ->
     with pytest.raises(SystemExit) as caught:
         runner.main(words)
     assert caught.value.code == 2
-
-
-def test_a_real_target_is_refused_with_a_reason() -> None:
-    from nvsim.errors import NvsimError
-
-    with pytest.raises(NvsimError, match="real GPUs yet"):
-        runner.main(["--target", "real"])

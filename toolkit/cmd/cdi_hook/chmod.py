@@ -68,8 +68,8 @@ def _chmod(root: Rootfs, path: str, mode: int, log: Log) -> None:
 
 COMMAND = Command(
     flags=(
-        Flag("path", kind=list, about="Specify a path to apply the specified mode to"),
-        Flag("mode", kind=str, about="Specify the file mode"),
+        Flag("path", kind=list, about="a path below the container's root; may be repeated"),
+        Flag("mode", kind=str, about="the permissions, in octal"),
         container_spec(hidden=False),
     ),
     run=run,

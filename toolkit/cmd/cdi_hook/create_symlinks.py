@@ -100,8 +100,7 @@ def _name(root: Rootfs, folder: str) -> str:
 
 COMMAND = Command(
     flags=(
-        Flag("link", kind=list, about="Specify a specific link to create. The link is specified as target::link. If "
-                                      "the link exists in the container root, it is removed."),
+        Flag("link", kind=list, about="TARGET::LINK; a link that is there already is replaced; may be repeated"),
         container_spec(hidden=True),
     ),
     run=run,

@@ -100,12 +100,11 @@ def _write(root: Rootfs, folder: str) -> None:
 
 COMMAND = Command(
     flags=(
-        Flag("host-driver-version", kind=str, about="Specify the host driver version. If the CUDA compat libraries "
-                                                    "detected in the container do not have a higher MAJOR version, the "
-                                                    "hook is a no-op."),
-        Flag("host-cuda-version", kind=str, about="Specify the CUDA version that the host driver supports"),
+        Flag("host-driver-version", kind=str, about="version of the host's driver: only CUDA libraries of a higher "
+                                                    "major version are preferred"),
+        Flag("host-cuda-version", kind=str, about="CUDA version of the host's driver"),
         Flag("cuda-compat-container-root", kind=str, default="/usr/local/cuda/compat",
-             about="Specify the folder in which CUDA compat libraries are located in the container"),
+             about="folder of the image that holds such libraries"),
         container_spec(hidden=True),
     ),
     run=run,

@@ -55,7 +55,7 @@ class Command:
         self.flags, self.run = flags, run
 
 
-CONTAINER_SPEC = "Specify the path to the OCI container spec. If empty or '-' the spec will be read from STDIN"
+CONTAINER_SPEC = "config.json of the container; without it, or with -, the container's state is read from stdin"
 
 
 def container_spec(*, hidden: bool) -> Flag:

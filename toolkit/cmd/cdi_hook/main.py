@@ -13,29 +13,26 @@ from toolkit.errors import ToolkitError
 from toolkit.log import Log
 
 HOOKS = {
-    "create-symlinks": "A hook to create symlinks in the container.",
-    "chmod": "Set the permissions of folders in the container by running chmod. The container root is prefixed to the "
-             "specified paths.",
-    "update-ldcache": "Update ldcache in a container by running ldconfig",
-    "enable-cuda-compat": "This hook ensures that the folder containing the CUDA compat libraries is added to the "
-                          "ldconfig search path if required.",
-    "disable-device-node-modification": "Ensure that the /proc/driver/nvidia/params file present in the container does "
-                                        "not allow device node modifications.",
+    "create-symlinks": "Make symbolic links below the container's root",
+    "chmod": "Give paths below the container's root other permissions",
+    "update-ldcache": "Write the container's ld.so.cache anew, with folders that hold driver libraries",
+    "enable-cuda-compat": "Let the loader prefer the image's CUDA compatibility libraries if they are newer",
+    "disable-device-node-modification": "Cover the driver's params file, so that nothing in the container makes device "
+                                        "nodes",
     "update-application-profile": "Updates the NVIDIA application profile with the GPUs of the container",
     "sequence": "Run several hooks, separated by --then, in one process",
     "noop": "",
 }
 _GLOBAL = (
-    Flag("debug", "d", kind=bool, about="Enable debug-level logging", env=("NVIDIA_CTK_DEBUG", "NVIDIA_CDI_DEBUG")),
-    Flag("quiet", kind=bool, about="Suppress all output except for errors; overrides --debug",
+    Flag("debug", "d", kind=bool, about="log more", env=("NVIDIA_CTK_DEBUG", "NVIDIA_CDI_DEBUG")),
+    Flag("quiet", kind=bool, about="log errors only; stronger than --debug",
          env=("NVIDIA_CTK_QUIET", "NVIDIA_CDI_QUIET")),
     Flag("help", "h", kind=bool, about="show help"),
     Flag("version", "v", kind=bool, about="print the version"),
 )
 _TITLES = {"nvidia-ctk hook": "NVIDIA Container Toolkit CLI hook"}
 _TITLE = "NVIDIA CDI Hook"
-_ABOUT = "Command to structure files for usage inside a container, called as hooks from a container runtime, defined " \
-         "in a CDI yaml file"
+_ABOUT = "What CDI specifications have done in a container while it is created: links, loader's cache, permissions"
 _HELP = ("help", "h")
 _EXIT_SUCCESS, _EXIT_FAILURE = 0, 1
 

@@ -124,9 +124,9 @@ def _put(root: Rootfs, path: str, content: bytes, undo: "Undo") -> None:
 
 COMMAND = Command(
     flags=(
-        Flag("folder", kind=list, about="Specify a folder to add to /etc/ld.so.conf before updating the ld cache"),
+        Flag("folder", kind=list, about="a folder of the container that the loader shall know; may be repeated"),
         Flag("ldconfig-path", kind=str, default="/sbin/ldconfig",
-             about="Specify the path to the ldconfig program on the host"),
+             about="the host's ldconfig"),
         container_spec(hidden=False),
     ),
     run=run,

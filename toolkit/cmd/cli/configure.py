@@ -18,6 +18,8 @@ from toolkit.gather.legacy_cgroup import Cgroup
 from toolkit.gather.legacy_container import Process
 from toolkit.gather.legacy_nvml import LIBRARY, read_nvml
 from toolkit.gather.legacy_root import Root
+from toolkit.gather.legacy_wsl import read_stores
+from toolkit.model.driver_names import DXCORE
 from toolkit.model.native import Container, Request, below
 from toolkit.model.ops import AllowDevice, Op, RunLdconfig
 from toolkit.plan.configure import plan_configure
@@ -27,6 +29,7 @@ from toolkit.plan.selection import imex_channels
 _CAPABILITIES = ("compute", "utility", "video", "graphics", "display", "ngx")
 _MODES = ("mount", "ldconfig", "disabled")
 _NO = ("", "0", "false", "no")
+_OPTION_BYTES = 256
 
 
 class Target(NamedTuple):
@@ -108,13 +111,22 @@ def planned(argv: list[str], *, root: str = "/") -> tuple[Op, ...]:
     rootfs, request = rootfs_of(command), request_of(command)
     chosen = driver.settings(given, unprivileged_default=True)
     log = DebugLog("")
-    with Root(os.path.join(root, chosen.root.lstrip("/")), name=chosen.root) as found:
-        nvml = read_nvml(library=_library(found, chosen.ldcache, os.path.join(root, chosen.root.lstrip("/"))))
+    place = os.path.join(root, chosen.root.lstrip("/"))
+    with Root(place, name=chosen.root) as found:
+        dxcore = _library(found, chosen.ldcache, place, DXCORE)
+        stores = read_stores(log, library=dxcore, machine=root) if dxcore else ()
+        library = (place.rstrip("/") + found.resolve(f"{stores[0].path}/{LIBRARY}") if stores
+                   else _library(found, chosen.ldcache, place, LIBRARY))
+        if not library:
+            raise HostError(f"load library failed: {LIBRARY}: cannot open shared object file: no such file or "
+                            "directory", source="initialization error",
+                            hint="install the driver's libraries and run ldconfig")
+        nvml = read_nvml(library=library, wsl=bool(stores))
         nvml.check(nvml.version_error)
         files = legacy.read_driver(
             found, nvml, ldcache=chosen.ldcache, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             persistenced=not command.has("no-persistenced"), fabricmanager=not command.has("no-fabricmanager"),
-            gsp_firmware=not command.has("no-gsp-firmware"), machine=root, say=log)
+            gsp_firmware=not command.has("no-gsp-firmware"), stores=stores, machine=root, say=log)
         nvml.check(nvml.gpu_error)
         host = legacy.read_host(found, files, nvml.gpus, imex_channels=request.imex_channels, machine=root,
                                 all_caps=bool(request.mig_config or request.mig_monitor))
@@ -122,23 +134,22 @@ def planned(argv: list[str], *, root: str = "/") -> tuple[Op, ...]:
     return plan_configure(request, host, legacy_container.spec_container(rootfs) if is_there else Container(rootfs))
 
 
-def _library(root: Root, cache: str, place: str) -> str:
-    """NVML of a driver root that is not entered: what the loader of that root would find."""
+def _library(root: Root, cache: str, place: str, name: str) -> str:
+    """A library of a driver root that is not entered: what the loader of that root would find, "" if nothing."""
     try:
         bits, _ = legacy_libraries.architectures()
         for entry in legacy_libraries.read_cache(root, cache):
-            if entry.name == LIBRARY and entry.flags & 1 and entry.architecture == bits:
+            if entry.name == name and entry.flags & 1 and entry.architecture == bits:
                 return place.rstrip("/") + root.resolve(entry.path)
     except HostError:
         pass
-    raise HostError(f"load library failed: {LIBRARY}: cannot open shared object file: no such file or directory",
-                    source="initialization error", hint="install the driver's libraries and run ldconfig")
+    return ""
 
 
-def run(given: options.Parsed, words: list[str], log: DebugLog) -> None:
+def run(given: options.Parsed, arguments: list[str], log: DebugLog) -> None:
     """The command.  Raises ToolkitError; the container is then as it was."""
     chosen = driver.settings(given, unprivileged_default=False)
-    command = options.parse(options.CONFIGURE, words)
+    command = options.parse(options.CONFIGURE, arguments)
     rootfs = rootfs_of(command)
     pid = pid_of(command.last("pid")) if command.has("pid") else 0
     requirements_of(command)
@@ -147,7 +158,8 @@ def run(given: options.Parsed, words: list[str], log: DebugLog) -> None:
     machine = driver.start(chosen, log, imex_channels=channels)
     privileges.step("container")
     request = request_of(command)
-    target, container = _container(rootfs, pid, request, log)
+    words = _option_words(command, supervised=pid > 0)
+    target, container = _container(rootfs, pid, words, request, log)
     privileges.step("info")
     files = driver.read_driver(chosen, machine, command, log, os.environ)
     driver.log_gpus(machine, log)
@@ -163,13 +175,23 @@ def run(given: options.Parsed, words: list[str], log: DebugLog) -> None:
         log("W", str(e))
 
 
-def _container(rootfs: str, pid: int, request: Request, log: DebugLog) -> tuple[Target, Container]:
-    """The container as it is, its namespace and its cgroup.  Raises ToolkitError with source "container error"."""
+def _option_words(command: options.Parsed, *, supervised: bool) -> str:
+    """The container's options as upstream joins them.  Raises ConfigError for more than its buffer holds."""
+    names = (*_CAPABILITIES, "compat32", "no-cgroups", "no-devbind", "no-cntlibs", "cuda-compat-mode")
+    words = [f"{name}={value}" if value else name for name, value in command.values if name in names]
+    text = " ".join("cuda-compat-mode=disabled" if word == "no-cntlibs" else word for word in words)
+    text = f"{text} {'supervised' if supervised else 'standalone'}".strip()
+    if len(os.fsencode(text)) >= _OPTION_BYTES:
+        raise _container_error("too many options", hint="each is needed once")
+    return text
+
+
+def _container(rootfs: str, pid: int, words: str, request: Request, log: DebugLog) -> tuple[Target, Container]:
+    """The container as it is, its namespace and its cgroup.  `words` are its options, for the log.
+
+    Raises ToolkitError with source "container error"."""
     process = legacy_container.process(pid, os.getppid(), rootfs)
-    words = [*request.capabilities, *(["compat32"] if request.compat32 else []),
-             *(["no-cgroups"] if request.no_cgroups else []), *(["no-devbind"] if request.no_devbind else []),
-             "supervised" if process.supervised else "standalone"]
-    log("I", f"configuring container with '{' '.join(words)}'")
+    log("I", f"configuring container with '{words}'")
     container = legacy_container.read_container(process, rootfs, compat=request.cuda_compat_mode != "disabled" and bool(
         {"compute", "video"} & set(request.capabilities)))
     for path in container.compat:

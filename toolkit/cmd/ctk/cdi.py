@@ -31,7 +31,7 @@ def list_devices(values: Values) -> int:
 
 LIST = Command(
     name="list",
-    usage="List the available CDI devices",
+    usage="Print the names of all devices that CDI files define",
     flags=(
         Flag(
             "spec-dir",
@@ -44,6 +44,6 @@ LIST = Command(
 )
 COMMAND = Command(
     name="cdi",
-    usage="Provide tools for interacting with CDI specifications",
+    usage="Make and inspect CDI specifications",
     commands=(GENERATE, LIST, TRANSFORM),
 )

@@ -189,7 +189,7 @@ def _env(name: str) -> tuple[str, ...]:
 
 GENERATE = Command(
     name="generate",
-    usage="Generate CDI specifications for use with CDI-enabled runtimes",
+    usage="Describe this host's devices in a CDI specification",
     run=generate,
     flags=(
         Flag(

@@ -60,4 +60,4 @@ ROOT = Command(
         Flag("to", "The root that paths shall have; the same as --from: nothing changes"),
     ),
 )
-TRANSFORM = Command(name="transform", usage="Apply a transform to a CDI specification", commands=(ROOT,))
+TRANSFORM = Command(name="transform", usage="Rewrite a CDI specification", commands=(ROOT,))

@@ -23,10 +23,10 @@ def main(argv: list[str]) -> int:
 
     root = Command(
         name=NAME,
-        usage="Tools to configure the NVIDIA Container Toolkit",
+        usage="Configure the NVIDIA Container Toolkit and look into it",
         flags=(
-            Flag("debug", "Enable debug-level logging", False, aliases=("d",), env=("NVIDIA_CTK_DEBUG",)),
-            Flag("quiet", "Suppress all output except for errors; overrides --debug", False, env=("NVIDIA_CTK_QUIET",)),
+            Flag("debug", "Log more: what is done, and why", False, aliases=("d",), env=("NVIDIA_CTK_DEBUG",)),
+            Flag("quiet", "Log errors only; stronger than --debug", False, env=("NVIDIA_CTK_QUIET",)),
             Flag(
                 "config",
                 "The config.toml that `cdi generate` takes the default driver root from",

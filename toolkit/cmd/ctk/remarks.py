@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from toolkit.errors import HostError
 from toolkit.plan.toml_text import Number, Path, Remarks
 
 # Strings before comments, so that a "#" within a string is not one.
@@ -18,11 +19,19 @@ def remarks_of(text: str, shown: Mapping[tuple[Path, str], Path]) -> Remarks:
     """
     if "#" not in text:
         return Remarks()
-    import tomlkit
-
     walk = _Walk(shown)
-    walk.body(tomlkit.parse(text).body, ())
+    walk.body(load_tomlkit().parse(text).body, ())
     return Remarks(first=tuple(walk.first), before=walk.before, beside=walk.beside, last=tuple(walk.pending))
+
+
+def load_tomlkit() -> Any:
+    """The module.  Raises HostError where it is not installed."""
+    try:
+        import tomlkit
+    except ImportError:
+        raise HostError("tomlkit is not installed: comments cannot be kept without it", source="python3",
+                        hint="install it, e.g. python3 -m pip install tomlkit, and write the launchers again") from None
+    return tomlkit
 
 
 class _Walk:

@@ -6,7 +6,7 @@ is written anew by `toolkit.plan.toml_text`, which keeps the comments, but no or
 
 from typing import Any
 
-from toolkit.cmd.ctk.remarks import remarks_of
+from toolkit.cmd.ctk.remarks import load_tomlkit, remarks_of
 from toolkit.plan.engines import Change, changed
 from toolkit.plan.toml_text import to_toml
 
@@ -21,6 +21,8 @@ def edited(text: str, changes: tuple[Change, ...]) -> str:
     wanted = changed(before, changes)
     if not wanted:
         return ""
+    if wanted == before:
+        return text
     if text == to_toml(before, indent=INDENT):
         return to_toml(wanted, indent=INDENT)
     result = _by_tomlkit(text, changes)
@@ -34,14 +36,14 @@ def edited(text: str, changes: tuple[Change, ...]) -> str:
 
 def _by_tomlkit(text: str, changes: tuple[Change, ...]) -> str:
     """The text with the changes; "" where tomlkit cannot make one of them."""
-    import tomlkit
+    tomlkit = load_tomlkit()
     from tomlkit.exceptions import TOMLKitError
 
     document = tomlkit.parse(text)
     try:
         for change in changes:
             _apply(document, change)
-        return tomlkit.dumps(document)
+        return str(tomlkit.dumps(document))
     except (TOMLKitError, TypeError, ValueError, KeyError):
         return ""
 

@@ -118,3 +118,41 @@ def test_any_words_are_parsed_or_refused(words: list[str]) -> None:
             options.parse(parser, words)
         except ToolkitError:
             pass
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0", "(0, 0)"),
+        ("0:7", "(0, 7)"),
+        ("root", "(0, 0)"),
+        ("root:", "(0, 0)"),
+        (" 5:5", "(5, 5)"),
+        ("+5:005", "(5, 5)"),
+        ("4294967295:0", "(4294967295, 0)"),
+        ("-1", "numerical result out of range"),
+        ("4294967296:0", "numerical result out of range"),
+        ("0:4294967296", "numerical result out of range"),
+        ("0:1x", "invalid argument"),
+        ("nosuchuser:1x", "no such file or directory"),
+        ("root:nosuchgroup", "no such file or directory"),
+        ("123456", "no such file or directory"),
+        (":0", "no such file or directory"),
+    ],
+)
+def test_users_are_read_as_strtoull_reads_them(text: str, found: str) -> None:
+    from toolkit.cmd.cli.driver import user_of
+
+    try:
+        answer = str(user_of(text))
+    except ToolkitError as e:
+        answer = e.message.removeprefix("parse user/group failed: ")
+    assert answer == found
+
+
+def test_options_are_listed_as_argp_sorts_them() -> None:
+    lines = options.help_text(options.CONFIGURE).splitlines()
+    long = [line.split()[0] for line in lines if line.startswith("      --c")]
+    assert long == ["--compat32", "--cuda-compat-mode=MODE"]
+    letters = [line[2:4] for line in lines if line.startswith("  -")]
+    assert letters == ["-?", "-c", "-d", "-D", "-g", "-l", "-n", "-p", "-r", "-u", "-v", "-V"]

@@ -219,3 +219,15 @@ def test_arbitrary_comments_are_all_kept_and_written_the_same_again(lines):
     for comment in comments:
         assert out.count(comment) >= comments.count(comment), out
     assert to_toml(table, remarks=remarks_of(out, {})) == out
+
+
+@settings(max_examples=40)
+@given(st.binary(max_size=60) | st.text("[]='\"#.\n a1{},-\\", max_size=60).map(str.encode))
+def test_any_bytes_give_a_configuration_or_an_error(data):
+    with open("c.toml", "wb") as f:
+        f.write(data)
+    code = ctk("config", "-c", "c.toml", "-o", "out.toml", "--set", "nvidia-container-cli.root=/x")
+    assert code in (0, 1)
+    if code == 0:
+        with open("out.toml", "rb") as f:
+            assert tomllib.load(f)["nvidia-container-cli"]["root"] == "/x"

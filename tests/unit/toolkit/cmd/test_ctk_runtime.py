@@ -5,6 +5,8 @@ import os
 import tomllib
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from toolkit.cmd.ctk.main import main
 
@@ -268,3 +270,46 @@ def test_info_and_groups_show_their_help(capfd):
         assert main(["nvidia-ctk", *args]) == 0
         assert capfd.readouterr().out.startswith(f"NAME:\n   NVIDIA Container Toolkit CLI {args[0]} - ")
     assert main(["nvidia-ctk", "info", "foo"]) == 3
+
+
+lines = st.lists(st.sampled_from([
+    "version = 2", "version = 3", "# c", "", "imports = ['/a']", "[plugins]", f'[plugins."{CRI}"]', "[[l]]",
+    f'[plugins."{CRI}".containerd.runtimes.runc]', "runtime_type = ''", f'plugins."{CRI}".x = 1', "a.b = 1 # d",
+    f'[plugins."{CRI}".containerd.runtimes.nvidia]', "options = {a = 1}", "[crio.runtime]", "enable_cdi = false",
+    "[crio.runtime.runtimes.crun]", f'[plugins."{CRI}".containerd]', "default_runtime_name = 'nvidia'",
+    "default_runtime = 'nvidia'", "crio = {}",
+]), max_size=8).map("\n".join)
+
+
+@settings(max_examples=50)
+@given(st.sampled_from(["containerd", "crio"]), lines, st.booleans())
+def test_arbitrary_documents_keep_what_they_said_and_their_comments(engine, text, default):
+    with open("config", "w", encoding="utf-8") as f:
+        f.write(text)
+    args = ["nvidia-ctk", "--quiet", "runtime", "configure", "--runtime", engine, "--config", "config",
+            "--drop-in-config", "", *(["--set-as-default"] if default else [])]
+    if main(args):
+        with open("config", encoding="utf-8") as f:
+            assert f.read() == text
+        return
+    with open("config", encoding="utf-8") as f:
+        after = f.read()
+    assert "/usr/bin/nvidia-container-runtime" in after and after.count("# ") >= text.count("# ")
+    before, document = tomllib.loads(text), tomllib.loads(after)
+    assert {key: document[key] for key in before if key not in ("plugins", "crio")} == {
+        key: before[key] for key in before if key not in ("plugins", "crio")}
+    assert main(args) == 0
+    with open("config", encoding="utf-8") as f:
+        assert f.read() == after
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(["containerd", "crio", "docker"]),
+       st.binary(max_size=50) | st.text('{}[]":,=#\n a1', max_size=50).map(str.encode))
+def test_any_bytes_as_configuration_are_changed_or_refused(engine, data):
+    with open("config", "wb") as f:
+        f.write(data)
+    args = ["nvidia-ctk", "--quiet", "runtime", "configure", "--runtime", engine, "--config", "config"]
+    if main([*args, *(["--drop-in-config", ""] if engine != "docker" else [])]):
+        with open("config", "rb") as f:
+            assert f.read() == data

@@ -392,3 +392,20 @@ def test_csv_mode_without_devices_changes_nothing_and_says_so_for_both_its_parts
     after, notes = edited(spec, in_mode("csv"), root=str(tmp_path))
     assert after["process"] == spec["process"]
     assert notes[2:] == ("No modification required; no devices requested",) * 2
+
+
+def test_graphics_of_a_driver_without_a_version_are_an_error(tmp_path):
+    with pytest.raises(ToolkitError) as e:
+        edited(spec_of("NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=graphics"), in_mode("legacy"),
+               root=str(tmp_path))
+    assert e.value.message.startswith(
+        "could not apply required modification to OCI specification: error modifying OCI spec: failed to create mounts "
+        "discoverer: failed to construct discoverer for graphics libraries: failed to get driver version: failed to "
+        'locate "libcuda.so."')
+
+
+def test_the_low_level_runtime_gets_the_environment_as_it_was_given(place):
+    (place.folder / "low-level").write_text(f"#!/bin/sh\nenv > {place.folder}/env\n")
+    place.run("start", "x", A="1")
+    names = {line.partition("=")[0] for line in (place.folder / "env").read_text().splitlines()}
+    assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"A", "PATH", "NVIDIA_CTK_CONFIG_FILE_PATH"}

@@ -133,7 +133,7 @@ def test_sockets_are_looked_up_in_run_then_in_var_run(root: Root) -> None:
     root.file("/var/run/nvidia-fabricmanager/socket").file("/tmp/nvidia-mps/control")
     driver, notes = root.read()
     assert driver.sockets == ("/run/nvidia-persistenced/socket", "/var/run/nvidia-fabricmanager/socket")
-    assert "Could not locate /nvidia-mps: /nvidia-mps: not found" in notes
+    assert "Could not locate /tmp/nvidia-mps: /tmp/nvidia-mps: not found" in notes
 
 
 def test_firmware_is_where_the_kernel_was_told_to_look(root: Root) -> None:

@@ -265,3 +265,39 @@ def test_any_cache_gives_libraries_or_an_error(tmp_path_factory: pytest.TempPath
 def test_any_proc_text_is_read(devices: str, minors: str) -> None:
     assert legacy.char_major(devices, "nvidia-caps") >= -1
     assert all(minor >= 0 for pair in legacy._gpu_caps(minors) for minor in pair)
+
+
+def test_under_wsl_the_shared_folder_wins_and_versions_do_not_count(world: World) -> None:
+    root = world(
+        (NATIVE, "libcuda.so.1", "/a/libcuda.so.1"),
+        (NATIVE, "libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"),
+        (NATIVE, "libcuda.so.1", "/b/libcuda.so.1"),
+        (NATIVE, "libnvidia-ml.so.1", "/gone/libnvidia-ml.so.1"),
+        (NATIVE, "libdxcore.so", "/usr/lib/wsl/lib/libdxcore.so"),
+        **{"/gone/libnvidia-ml.so.1": "absent"},
+    )
+    found, _ = read_libraries(root, "/etc/ld.so.cache", V, lambda level, text: None, wsl=True)
+    assert found == ("/gone/libnvidia-ml.so.1", "/usr/lib/wsl/lib/libcuda.so.1", "/usr/lib/wsl/lib/libdxcore.so")
+
+
+def test_under_wsl_programs_of_the_last_store_come_first_and_there_is_no_firmware(world: World, tmp_path: Path) -> None:
+    from toolkit.gather.legacy_wsl import Store
+
+    root = world(
+        **{
+            "/one/nvidia-smi": "x",
+            "/two/nvidia-smi": "x",
+            "/usr/bin/nvidia-smi": "x",
+            f"/lib/firmware/nvidia/{V}/gsp.bin": "x",
+        }
+    )
+    (tmp_path / "dev").mkdir()
+    stores = (Store(path="/one", files=("nvidia-smi",)), Store(path="/two", files=("nvidia-smi",)))
+    with pytest.raises(HostError, match="detection error: stat failed: /dev/dxg: no such file or directory"):
+        driver(root, stores=stores, machine=str(tmp_path))
+    (tmp_path / "dev/dxg").touch()
+    found, lines = driver(root, stores=stores, machine=str(tmp_path))
+    assert (found.binaries, found.firmware, found.store, found.store_files) == (
+        ("/two/nvidia-smi",), (), "/one", ("nvidia-smi",),
+    )  # fmt: skip
+    assert [node.path for node in found.devices] == ["/dev/dxg"]

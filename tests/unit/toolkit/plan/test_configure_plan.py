@@ -261,3 +261,37 @@ def test_ldconfig_is_the_hosts_only_when_asked_for(option: str, path: str, host:
 def test_every_operation_describes_itself() -> None:
     for op in plan(devices="all", capabilities=(*CUDA, "graphics"), mig_config="all"):
         assert op.describe()
+
+
+STORE = "/usr/lib/wsl/drivers/nv.inf"
+WSL = HOST._replace(
+    driver=HOST.driver._replace(
+        store=STORE,
+        store_files=("libcuda.so.1.1", "nvidia-smi"),
+        firmware=(),
+        devices=(Node("/dev/dxg", 10, 63),),
+        libraries=tuple(f"/usr/lib/wsl/lib/{name}" for name in ("libcuda.so.1", "libnvcuvid.so.1", "libdxcore.so")),
+    ),
+    gpus=tuple(gpu._replace(minor=0, mig_capable=False, migs=()) for gpu in GPUS),
+    nodes=(Node("/dev/dxg", 10, 63),),
+)
+
+
+def test_under_wsl_a_gpu_is_the_driver_store_and_one_device() -> None:
+    ops = plan(WSL, devices="0", capabilities=("graphics", "display"))
+    assert bound(ops) == [f"{L}/libdxcore.so", "/dev/dxg", f"{STORE}/libcuda.so.1.1", f"{STORE}/nvidia-smi"]
+    assert [op for op in ops if isinstance(op, AllowDevice)] == [AllowDevice(major=10, minor=63)]
+    assert not [op for op in ops if isinstance(op, WriteFile | AddToProfile)]
+
+
+def test_under_wsl_no_device_means_no_driver_store() -> None:
+    assert bound(plan(WSL, devices="", capabilities=("compute",))) == [
+        "/usr/bin/nvidia-cuda-mps-server", f"{L}/libcuda.so.1", f"{L}/libdxcore.so", "/tmp/nvidia-mps", "/dev/dxg",
+    ]  # fmt: skip
+
+
+def test_the_log_names_paths_as_they_lie_on_the_machine() -> None:
+    told = [op.describe("/c", "/drv") for op in plan(devices="0", capabilities=("utility",))]
+    assert "mounting /drv/usr/bin/nvidia-smi at /c/usr/bin/nvidia-smi with flags 0x7" in told
+    assert "mounting /drv/dev/nvidia0 at /c/dev/nvidia0" in told
+    assert told[0] == "mounting tmpfs at /c/proc/driver/nvidia"

@@ -65,6 +65,7 @@ ROWS: list[tuple[str, Facts]] = [
     ("nouveau-loaded", BARE._replace(functions=(Function("0000:00:04.0", "nouveau"),), kernel_version="")),
     ("driver-elsewhere", BARE._replace(other_roots=("/run/nvidia/driver",))),
     ("libraries-missing", BARE),
+    ("libraries-missing", BARE._replace(library_files=("/usr/lib64/libcuda.so.550.54.15",))),  # NVML alone is missing
     ("libraries-in-unusual-folder", BARE._replace(unusual=("/run/opengl-driver/lib/libnvidia-ml.so.1",))),
     ("no-driver", BARE._replace(kernel_version="", kernel_gpus=(), nodes=())),
     ("kernel-module-not-loaded", HEALTHY._replace(kernel_version="", kernel_gpus=(), nodes=(), nvml_code=9)),

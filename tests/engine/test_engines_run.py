@@ -1,0 +1,148 @@
+"""`nvsim run` on the engines of this machine: one container whatever the engine, and nothing left, even by kill -9."""
+
+import glob
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scenarios import model
+from scenarios.engines import on_machine, table
+from scenarios.engines.docker import CONFIG, daemon
+from scenarios.runner import session
+
+pytestmark = pytest.mark.engine
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROGRAMS = {"podman": "podman", "docker": "dockerd", "containerd": "containerd", "cri": "containerd"}
+ASKED = """
+about: one GPU of eight, whatever the engine and the form of the request
+host: a100x8
+mode: jit-cdi
+steps:
+  - run: docker run -d --name stays --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=5 debian sleep 1000
+    expect: {gpus: [5], devices: {/dev/nvidia5: rw, /dev/nvidia0: missing}}
+  - exec: docker exec -e A=1 stays sh -c 'echo $A; nvidia-smi -L; exit 3'
+    expect: {exit: 3, stdout: {matches: "^1\\nGPU 0: .*\\n$"}}
+  - pod:
+      image: {image: debian}
+      runtime_handler: nvidia
+      command: [nvidia-smi, -L]
+      envs: [{key: NVIDIA_VISIBLE_DEVICES, value: "2"}]
+    expect: {gpus: [2], stdout: {matches: "^GPU 0: .*$"}, hooks: {createContainer: {matches: update-ldcache}}}
+  - compose: {image: debian, runtime: nvidia, environment: {NVIDIA_VISIBLE_DEVICES: none}, read_only: true}
+    expect: {gpus: [], mounts: {/: {options: [ro]}}}
+  - run: ctr run --rm --runc-binary nvidia-container-runtime --env NVIDIA_VISIBLE_DEVICES=9 debian c1
+    expect: {exit: 125, stderr: {contains: failed to get device handle from index}}
+"""
+STAYS = """
+about: a container that stays
+host: t4x1
+mode: jit-cdi
+steps:
+  - run: docker run -d --name stays --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all debian sleep 1000
+  - host: echo reached > MARKER; sleep 1000
+"""
+
+
+def command(state: Path, *words: str) -> list[str]:
+    return ["env", f"NVSIM_STATE={state}", sys.executable, "-m", "nvsim", "run", *words]
+
+
+def run(state: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command(state, *words), capture_output=True, text=True, check=False, cwd=REPOSITORY,
+                          timeout=300)
+
+
+def leftovers(state: Path) -> list[str]:
+    """Mounts, control groups, processes and files that a run with this state folder may have left."""
+    found = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            found += [path] if os.fsencode(state) in Path(path).read_bytes() else []
+        except OSError:
+            continue
+    return [*found, *glob.glob(f"{state}/run-*")]
+
+
+@pytest.mark.parametrize("engine", sorted(PROGRAMS))
+def test_every_form_of_request_leads_to_the_same_container(engine: str, tmp_path: Path,
+                                                           requires: Callable[..., None]) -> None:
+    requires("root", "runc", PROGRAMS[engine])
+    (tmp_path / "case.yaml").write_text(ASKED)
+    done = run(tmp_path / "state", str(tmp_path / "case.yaml"), "--engine", engine)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+    assert leftovers(tmp_path / "state") == []
+
+
+@pytest.mark.parametrize("engine", sorted(PROGRAMS))
+def test_what_a_killed_run_left_is_gone_after_the_next(engine: str, tmp_path: Path,
+                                                       requires: Callable[..., None]) -> None:
+    requires("root", "runc", PROGRAMS[engine])
+    marker, state = tmp_path / "marker", tmp_path / "state"
+    (tmp_path / "case.yaml").write_text(STAYS.replace("MARKER", str(marker)))
+    process = subprocess.Popen(command(state, str(tmp_path / "case.yaml"), "--engine", engine), cwd=REPOSITORY,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not marker.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    groups = glob.glob(f"/sys/fs/cgroup/devices/nvsim-{process.pid}-*") + glob.glob(
+        f"/sys/fs/cgroup/nvsim-{process.pid}-*")
+    assert groups
+    process.kill()
+    process.wait()
+    (tmp_path / "next.yaml").write_text("about: x\nhost: t4x1\nsteps: [{host: 'true'}]\n")
+    assert run(state, str(tmp_path / "next.yaml"), "--engine", "runc").returncode == 0
+    assert leftovers(state) == [] and not any(os.path.exists(group) for group in groups)
+
+
+def test_a_machine_with_gpus_runs_cases_on_them(tmp_path: Path, requires: Callable[..., None]) -> None:
+    """An emulated machine is the real one here: it differs from the case's in GPUs and driver."""
+    requires("root", "runc")
+    (tmp_path / "case.yaml").write_text(ASKED.replace("a100x8", "{profile: a100x8, driver: 535.161.08}"))
+    asked = command(tmp_path / "inner", str(tmp_path / "case.yaml"), "toolkit-884-cuda-image-asks-for-all@cdi",
+                    "--target", "real", "--engine", "runc")
+    done = subprocess.run(["env", f"NVSIM_STATE={tmp_path}/outer", sys.executable, "-m", "nvsim", "exec", "h100x8",
+                           "--", *asked], capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=300)
+    assert done.returncode == 0 and "passed" in done.stdout, done.stdout + done.stderr
+    assert "emulation and this machine nowhere part" in done.stdout
+    assert leftovers(tmp_path / "inner") == leftovers(tmp_path / "outer") == []
+
+
+def test_testcontainers_finds_a_gpu_in_the_daemon_of_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                               requires: Callable[..., None]) -> None:
+    requires("root", "runc", "dockerd")
+    monkeypatch.setenv("NVSIM_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
+    case = model.parse("about: x\nhost: a100x8\nmode: jit-cdi\nsteps: [{host: 'true'}]\n", "case.yaml")[0]
+    with session("") as tools:
+        folder = f"{tools.folder}/0"
+        os.mkdir(folder)
+        with on_machine.opened("runc", "engine", case, folder, tools) as on, daemon(on, tools.toolkit) as socket:
+            assert json.loads(on.read(CONFIG))["runtimes"]["nvidia"]["path"].endswith("nvidia-container-runtime")
+            image = tools.images.archive(tools.images.get(None, "debian", "test"), "/usr/bin")
+            monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+            import docker
+            from testcontainers.core.container import DockerContainer
+
+            client = docker.DockerClient(base_url=f"unix://{socket}")
+            with open(image.path, "rb") as f:
+                client.images.load(f.read())
+            client.close()
+            gpu = DockerContainer(image.name).with_command("sleep 1000").with_env("NVIDIA_VISIBLE_DEVICES", "3")
+            with gpu.with_kwargs(network_mode="none", runtime="nvidia") as container:
+                code, said = container.exec("nvidia-smi -L")
+    assert code == 0 and said.decode().count("GPU-") == 1
+
+
+def test_an_engine_that_is_not_there_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_machine, "search_path", lambda: "/nonexistent")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert table.ENGINES["podman"].unavailable() == "podman is not installed; apt-get install podman"
+    assert table.ENGINES["docker"].unavailable() == "dockerd is not installed; apt-get install docker.io"
