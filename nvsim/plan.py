@@ -32,9 +32,9 @@ def plan(profile: Profile, *, elf: str = "") -> tuple[Op, ...]:
     ops = {op.path: op for op in [*_below(profile.driver_root, _system(made)), *_machine(made)]}
     links = {op.path: op.target for op in ops.values() if isinstance(op, Symlink)}
     source = f"profile {profile.name}"
-    kept = _without(ops, [_real(path, links) for path in profile.absent], f"{source}: absent")
+    kept = _without(ops, [real(path, links) for path in profile.absent], f"{source}: absent")
     for key, path, text in [*(("files", *of) for of in profile.files), *(("links", *of) for of in profile.links)]:
-        place = _real(path, links)
+        place = real(path, links)
         old = kept.get(place)
         if isinstance(old, Dir):
             raise NvsimError(f"{path} is a folder", source=f"{source}: {key}")
@@ -98,7 +98,7 @@ def _inside(root: str, ops: Iterable[Op]) -> list[Op]:
     return [replace(op, path=op.path.removeprefix(root)) for op in ops if op.path.startswith(f"{root}/")]
 
 
-def _real(path: str, links: dict[str, str]) -> str:
+def real(path: str, links: dict[str, str]) -> str:
     """The path with the links of its folder followed: /lib/firmware/x → /usr/lib/firmware/x."""
     return f"{ldcache.resolve(dirname(path), links).rstrip('/')}/{basename(path)}"
 

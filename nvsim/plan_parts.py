@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from nvsim import capabilities
 from nvsim.errors import NvsimError
-from nvsim.ops import File, Op
-from nvsim.plan import plan, without_modules
+from nvsim.ops import File, Op, Symlink
+from nvsim.plan import plan, real, without_modules
 from nvsim.profile import Cache, Profile
 
 _OF_MODULES = ("/dev/", "/proc/", "/sys/", "/run/", "/tmp/", "/var/")  # of daemons too, which need the modules
@@ -40,7 +40,7 @@ def parts(profile: Profile, planned: Iterable[Op]) -> Parts:
     root = profile.driver_root.rstrip("/")
     inside = f"{root}/" if root else "\0"
     own = f"{capabilities.dev_of(profile.driver_root)}/"
-    stays = {*bare, *_above(bare), *dict(profile.files), root, *_above([root])}
+    stays = {*bare, *_above(bare), *dict(profile.files), *_others(profile, there), root, *_above([root])}
     goes = [path for path in there if path.startswith(_OF_MODULES) and path not in stays
             and (path.startswith(own) or not path.startswith(inside))]
     found: Parts = {"modules": (_uppermost(goes), _texts(there, bare))}
@@ -59,6 +59,18 @@ def parts(profile: Profile, planned: Iterable[Op]) -> Parts:
         texts = {path: text for path, text in _texts(there, before).items() if not path.startswith(_OF_MODULES)}
         found["files"] = (_uppermost(files), texts)
     return found
+
+
+def _others(profile: Profile, there: Mapping[str, Op]) -> set[str]:
+    """What the profile adds where kernel modules show themselves and is none of theirs, with the folders it needs."""
+    links = {path: op.target for path, op in there.items() if isinstance(op, Symlink)}
+    given = {place for path, _ in (*profile.files, *profile.links)
+             if (place := real(path, links)).startswith(_OF_MODULES)}
+    if not given:
+        return set()
+    theirs = {op.path for op in plan(replace(profile, files=(), links=()))}
+    added = given - theirs
+    return added | (_above(added) - theirs)
 
 
 def _elsewhere(profile: Profile, path: str) -> NvsimError:

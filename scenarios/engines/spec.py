@@ -135,7 +135,7 @@ class SpecSession:
         gpus = gpus if devices.get("/dev/nvidiactl") == "rw" else ()
         mounts = {m["destination"]: Mount(source=m.get("source", ""), fstype=m.get("type", ""),
                                           options=tuple(m.get("options", []))) for m in edited.get("mounts", [])}
-        mounts |= {path: Mount(fstype="bind") for path in placed.mounts}
+        mounts |= {path: Mount(fstype="bind", options=options) for path, options in placed.mounts.items()}
         mounts["/"] = Mount(options=("ro" if edited["root"].get("readonly") else "rw",))
         environment = dict(item.partition("=")[::2] for item in edited["process"].get("env", []))
         if self._built.placeholders:  # without root there are no device nodes, and so nothing to say about them

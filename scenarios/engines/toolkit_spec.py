@@ -19,14 +19,16 @@ from toolkit.plan.transform import minimum_version, with_merged_device
 
 NAMES = ("index", "uuid")  # what `cdi generate` calls devices by default
 HOOKS = ("nvidia-container-runtime-hook", "nvidia-container-toolkit")
+OPTIONS = {ops.RDONLY: "ro", ops.NOSUID: "nosuid", ops.NODEV: "nodev", ops.NOEXEC: "noexec"}
 
 
 class Placed(NamedTuple):
-    """What the legacy hook puts into a container: device nodes (path → major, minor), their rules, mount points."""
+    """What the legacy hook puts into a container: device nodes (path → major, minor), their rules, mount points with
+    the restrictions of each (`ro`, `nosuid`, …)."""
 
     nodes: dict[str, tuple[int, int]] = {}
     rules: tuple[dict[str, Any], ...] = ()
-    mounts: tuple[str, ...] = ()
+    mounts: dict[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
 
 
@@ -85,6 +87,7 @@ def _placed(operations: tuple[ops.Op, ...], notes: tuple[str, ...]) -> Placed:
     binds = [op for op in operations if isinstance(op, ops.Bind)]
     rules = tuple({"allow": True, "type": "c", "major": op.major, "minor": op.minor, "access": "rw"}
                   for op in operations if isinstance(op, ops.AllowDevice))
-    tmpfs = tuple(op.path for op in operations if isinstance(op, ops.MountTmpfs))
+    flags = {op.path: op.flags for op in operations if isinstance(op, ops.Bind | ops.Remount)}
+    mounts = {path: tuple(name for flag, name in OPTIONS.items() if given & flag) for path, given in flags.items()}
     return Placed(nodes={op.path: (op.major, op.minor) for op in binds if op.kind == "device"}, rules=rules,
-                  mounts=(*tmpfs, *(op.path for op in binds)), notes=notes)
+                  mounts=mounts, notes=notes)

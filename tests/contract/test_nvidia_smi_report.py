@@ -106,6 +106,17 @@ def test_a_changed_board_changes_both_forms(smi):
     assert xml_of(smi).findtext("gpu/remapped_rows/remapped_row_pending") == "Yes"
 
 
+def test_the_share_of_a_vgpu_guest_tells_its_licence(smi):
+    assert "License" not in smi.says("-q")[1]
+    board.update(smi.library, 0, virtualization=2)    # NVML_GPU_VIRTUALIZATION_MODE_VGPU
+    assert ("    vGPU Software Licensed Product\n"
+            "        Product Name                      : NVIDIA Virtual Compute Server\n"
+            "        License Status                    : Unlicensed (Restricted)\n") in smi.says("-q", "-i", "0")[1]
+    board.update(smi.library, 0, vgpu_licensed=1)
+    assert "        License Status                    : Licensed (Expiry: Permanent)\n" in smi.says("-q")[1]
+    assert xml_of(smi).findtext("gpu/vgpu_software_licensed_product/license_status") == "Licensed (Expiry: Permanent)"
+
+
 def test_a_lost_gpu_has_no_report(smi):
     board.update(smi.library, 1, fault=15)
     assert smi.says("-q")[0] == 15

@@ -1,6 +1,7 @@
 """The ready-made workflows of ci/workflows are YAML, and every command of theirs exists with its options."""
 
 import configparser
+import itertools
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import yaml
 
 from nvsim import cli, profile
 from scenarios import runner
+from scenarios.engines import table
 
 REPOSITORY = Path(__file__).parents[2]
 KUBERNETES = REPOSITORY / "ci" / "workflows" / "emulated.kubernetes.yaml"
@@ -20,16 +22,53 @@ FILES = sorted(set((REPOSITORY / "ci" / "workflows").iterdir()) - {KUBERNETES})
 TOX = configparser.ConfigParser()
 TOX.read(REPOSITORY / "tox.ini")
 ENVIRONMENTS = {name.removeprefix("testenv:") for name in TOX.sections()} | {"py"}
-VALUES = {"${{ matrix.shard }}": "2", "$CI_NODE_INDEX": "2", "$CI_NODE_TOTAL": "4", "$(command -v tox)": "tox"}
+MATRICES = [path for path in FILES if path.name.startswith("emulated.")]
+# What has to be installed for an engine, by names that ci/bootstrap knows.
+NEEDED = {"spec": set[str](), "runc": {"runc"}, "crun": {"crun"}, "podman": {"podman", "runc"},
+          "docker": {"docker", "runc"}}
+INSTALLED = set(re.findall("[a-z]+", (REPOSITORY / "ci" / "bootstrap").read_text().partition("are there;")[0]))
 
 
 def commands(path: Path) -> list[list[str]]:
-    """The command lines of a workflow, with the values that the service fills in."""
+    """The command lines of a workflow, with what the service fills in for some job of its matrix."""
     document = yaml.safe_load(path.read_text())
     texts = [line for text in _scripts(document) for line in text.splitlines()]
-    for name, value in VALUES.items():
-        texts = [text.replace(name, value) for text in texts]
+    if path in MATRICES:
+        texts = [filled(text, jobs(path)[-1]) for text in texts]
+    texts = [text.replace("$(command -v tox)", "tox") for text in texts]
     return [_without_sudo(shlex.split(re.sub(r"\$\{\{.*?\}\}|\$\w+", "VALUE", text))) for text in texts]
+
+
+def filled(text: str, job: dict[str, str]) -> str:
+    """A text with the values of a job in the place of its variables, as either service writes those."""
+    text = re.sub(r"\$\{\{ *matrix\.(\w+) *\}\}", lambda found: job.get(found[1], found[0]), text)
+    return re.sub(r"\$([A-Z]+)\b", lambda found: job.get(found[1].lower(), found[0]), text)
+
+
+def jobs(path: Path) -> list[dict[str, str]]:
+    """The jobs that a service makes of the matrix of scenarios, each with its image, engine, level, needs and shard.
+
+    GitHub: the product of the lists, and from `include` what fits a job.  GitLab: the product of each entry."""
+    document = yaml.safe_load(path.read_text())
+    if ".github." not in path.name:
+        entries = document["scenarios"]["parallel"]["matrix"]
+        return [{name.removeprefix("NVSIM_").lower(): value for name, value in job.items()}
+                for entry in entries for job in product(entry)]
+    matrix = document["jobs"]["scenarios"]["strategy"]["matrix"]
+    more = matrix.pop("include")
+    found = []
+    for job in product(matrix):
+        for extra in more:
+            if all(job[name] == extra[name] for name in extra.keys() & matrix.keys()):
+                job |= extra
+        found.append({name: str(value) for name, value in job.items()})
+    return found
+
+
+def product(lists: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of one value from each list; a value that is no list stands for itself."""
+    values = [value if isinstance(value, list) else [value] for value in lists.values()]
+    return [dict(zip(lists, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
 def _scripts(value: Any) -> list[str]:
@@ -50,14 +89,27 @@ def _without_sudo(words: list[str]) -> list[str]:
 
 
 def check_tox(words: list[str]) -> None:
-    assert words[:2] == ["run", "-e"]
-    assert words[2] in ENVIRONMENTS
-    if words[2] == "emulated":
+    assert words[0] == "run"
+    check_run(words[1:])
+
+
+def check_run(words: list[str]) -> None:
+    """The arguments of `tox run`, and of ci/run."""
+    assert words[0] == "-e"
+    assert words[1] in ENVIRONMENTS
+    if words[1] == "emulated":
         options = runner._options(words[words.index("--") + 1:])
-        assert options.shard == (2, 4)
-        assert options.junit
+        assert (options.junit, options.html) == ("scenarios.xml", "scenarios.html")
     else:
-        assert len(words) == 3
+        assert len(words) == 2
+
+
+def check_bootstrap(words: list[str]) -> None:
+    assert set(words) <= INSTALLED
+
+
+def check_echo(words: list[str]) -> None:
+    assert words[-2] == ">>"
 
 
 def check_nvsim(words: list[str]) -> None:
@@ -69,7 +121,8 @@ def check_python(words: list[str]) -> None:
     assert words[:3] == ["-m", "pip", "install"] or words[:2] == ["-m", "pytest"]
 
 
-CHECKS = {"tox": check_tox, "nvsim": check_nvsim, "python": check_python, "sysctl": lambda words: None}
+CHECKS = {"tox": check_tox, "nvsim": check_nvsim, "python": check_python, "sysctl": lambda words: None,
+          "ci/run": check_run, "ci/bootstrap": check_bootstrap, "echo": check_echo}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -80,13 +133,47 @@ def test_the_commands_of_a_workflow_exist(path: Path) -> None:
         CHECKS[words[0]](words[1:])
 
 
-@pytest.mark.parametrize("service", ["github", "gitlab"])
-def test_the_shards_of_a_service_are_all_there(service: str) -> None:
-    document = yaml.safe_load((REPOSITORY / f"ci/workflows/emulated.{service}.yaml").read_text())
-    if service == "gitlab":
-        assert document["scenarios"]["parallel"] == 4
-    else:
-        assert document["jobs"]["scenarios"]["strategy"]["matrix"]["shard"] == [1, 2, 3, 4]
+@pytest.mark.parametrize("path", MATRICES, ids=lambda path: path.name)
+def test_each_engine_runs_every_shard_once_on_each_distribution(path: Path) -> None:
+    (line,) = [words for words in map(" ".join, _command_lines(path)) if "-e emulated" in words]
+    seen = []
+    for job in jobs(path):
+        options = runner._options(shlex.split(filled(line, job).partition(" -- ")[2]))
+        (engine,), (level,) = options.engine, options.level
+        assert table.ENGINES[engine].level == level
+        assert NEEDED[engine] <= set(job["needs"].split()) <= INSTALLED
+        seen.append((job["image"], engine, options.shard))
+    images, engines = {image for image, _, _ in seen}, {engine for _, engine, _ in seen}
+    assert engines == set(NEEDED) == {"spec", *table.DEFAULT}
+    assert sorted(seen) == sorted(itertools.product(images, engines, [(1, 2), (2, 2)]))
+
+
+def _command_lines(path: Path) -> list[list[str]]:
+    return [text.split() for text in _scripts(yaml.safe_load(path.read_text()))]
+
+
+def test_the_services_run_on_the_same_distributions() -> None:
+    github, gitlab = ({job["image"] for job in jobs(path)} for path in MATRICES)
+    assert github == gitlab
+    # What a tag says is a release, and ci/bootstrap knows the package manager of each.
+    assert {re.fullmatch(r"(debian|ubuntu|fedora):[0-9.]+", image)[1] for image in github} == {  # type: ignore[index]
+        "debian", "ubuntu", "fedora"}
+
+
+def test_what_a_job_needs_reaches_the_one_command_that_installs_it() -> None:
+    assert "ci/bootstrap {env:NVSIM_NEEDS:" in TOX["testenv:emulated"]["commands_pre"]
+    github = yaml.safe_load(MATRICES[0].read_text())["jobs"]["scenarios"]
+    assert github["env"] == {"NVSIM_NEEDS": "${{ matrix.needs }}"}
+    assert github["container"] == {"image": "${{ matrix.image }}", "options": "--privileged"}
+
+
+def test_the_reports_of_a_job_are_kept_whatever_came_out() -> None:
+    github, gitlab = (yaml.safe_load(path.read_text()) for path in MATRICES)
+    upload = github["jobs"]["scenarios"]["steps"][-1]
+    assert upload["if"] == "always()"
+    assert upload["with"]["path"] == "scenarios.*"
+    assert gitlab["scenarios"]["artifacts"] == {
+        "when": "always", "reports": {"junit": "scenarios.xml"}, "paths": ["scenarios.html"]}
 
 
 def test_a_matrix_of_interpreters_is_the_one_that_tox_knows() -> None:

@@ -1,18 +1,16 @@
 """docs/for-nvml-authors.md does what it says: its files are written, its tests and its commands run."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import consoles
 import pytest
 
 pytest_plugins = "pytester"
 pytestmark = pytest.mark.host
 DOC = (Path(__file__).parents[2] / "docs" / "for-nvml-authors.md").read_text()
 FILES = {match[2]: match[1] for match in re.finditer(r"```python\n(# (\S+\.py)\n.*?)```", DOC, re.DOTALL)}
-CONSOLES = [match[1] for match in re.finditer(r"```console\n(.*?)```", DOC, re.DOTALL)]
+CONSOLES = [text for _, text in consoles.blocks(DOC, "console")]
 
 
 @pytest.fixture
@@ -41,28 +39,6 @@ def test_the_session_fixture_of_the_page_is_a_host(project: Path, pytester: pyte
     pytester.runpytest_subprocess("-p", "nvsim.pytest_plugin", "-k", "dgx").assert_outcomes(passed=1, deselected=13)
 
 
-def steps(console: str) -> list[tuple[str, list[str]]]:
-    """Commands, each with the lines that the page shows of its output."""
-    found: list[tuple[str, list[str]]] = []
-    for line in console.splitlines():
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line)
-    return [(command, lines) for command, lines in found if " pip install " not in command]
-
-
-def expression(lines: list[str]) -> str:
-    """What the output must match: … stands for any text, alone in a line for any lines."""
-    parts = ["(?:.*\n)*" if line == "…" else re.escape(line).replace("…", ".*") + "\n" for line in lines]
-    return "".join(parts) if lines else "(?:.*\n)*"
-
-
 @pytest.mark.parametrize("console", CONSOLES, ids=["exec", "in-place"])
 def test_the_commands_of_the_page_print_what_it_shows(console: str, project: Path) -> None:
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    for command, lines in steps(console):
-        done = subprocess.run(["sh", "-c", command], cwd=project, env={**os.environ, "PATH": path}, text=True,
-                              capture_output=True, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert re.fullmatch(expression(lines), done.stdout), f"{command}\n{done.stdout}"
+    consoles.check(console, project)

@@ -23,16 +23,29 @@ from toolkit import launchers
 pytestmark = pytest.mark.host
 HERE = Path(__file__).resolve().parent
 UID = 1000
-# What root's own folder holds of our programs has to be found by that user, on this machine alone; a procfs without
-# anything over it has to be there, or the kernel refuses another one in a user namespace.
-PREPARE = """
-mkdir -p /run/proc /run/home
-mount -t proc proc /run/proc
-mount --bind /root /run/home
-mount -t tmpfs -o mode=755 none /root
-for path in {kept}; do mkdir -p $path; mount --bind /run/home${{path#/root}} $path; done
+# A procfs without anything over it has to be there, or the kernel refuses another one in a user namespace.
+PREPARE = "mkdir -p /run/proc; mount -t proc proc /run/proc"
+# What folders that are root's alone hold of our programs has to be found by that user, on this machine alone.
+OPEN = """
+mkdir -p /run/closed/{number}
+mount --bind {closed} /run/closed/{number}
+mount -t tmpfs -o mode=755 none {closed}
+for path in {kept}; do
+    mkdir -p $path; mount --bind /run/closed/{number}${{path#{closed}}} $path
+done
 """
 SCRIPT = "for n in /dev/nvidia*; do echo $n; (: < $n) 2>&1; done; cat /proc/driver/nvidia/params; ls -l /usr/lib64"
+
+
+def opening(needed: set[str]) -> str:
+    """The commands that let everybody reach these paths, and nothing else of the folders that are closed above them."""
+    closed: dict[str, list[str]] = {}
+    for path in sorted(needed):
+        above = [str(parent) for parent in reversed(Path(path).parents) if not parent.stat().st_mode & 0o001]
+        if above:
+            closed.setdefault(above[0], []).append(path)
+    return "".join(OPEN.format(number=number, closed=folder, kept=" ".join(paths))
+                   for number, (folder, paths) in enumerate(closed.items()))
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +66,8 @@ def rootless(request: pytest.FixtureRequest, folder: Path) -> Iterator[Callable[
     build.build(profile.load("a100x8"), str(root))
     (root / "etc/nvidia-container-runtime").mkdir(parents=True, exist_ok=True)
     launchers.install(str(root / "usr/bin"), sys.executable)
-    kept = [path for path in {sys.base_prefix, sys.prefix, str(HERE.parents[1])} if path.startswith("/root/")]
     with Machine(str(root), cgroup="v1" if runtime == "crun" else "host") as machine:
-        done = machine.run(["sh", "-ec", PREPARE.format(kept=" ".join(sorted(kept)))])
+        done = machine.run(["sh", "-ec", PREPARE + opening({sys.base_prefix, sys.prefix, str(HERE.parents[1])})])
         assert done.returncode == 0, done.stderr
 
         def run(config: dict[str, object], users: int) -> tuple[int, str, str]:

@@ -34,7 +34,7 @@ struct row {
     int argument;
 };
 
-condition has_remapped_rows, has_ecc_units, has_sram_causes, has_sram_places, has_tlimit;
+condition has_remapped_rows, has_ecc_units, has_sram_causes, has_sram_places, has_tlimit, has_licensed_product;
 part part_mig_devices, part_samples, part_supported_clocks, part_retired_pages, part_processes,
     part_accounted_processes;
 
@@ -45,11 +45,12 @@ part part_mig_devices, part_samples, part_supported_clocks, part_retired_pages, 
 #define SCOPED(scope, field) (NVML_POWER_SCOPE_##scope << 16 | NVML_FI_DEV_POWER_##field)
 /* Where a counter is in nvmlEccSramErrorStatus_v1_t. */
 #define SRAM(counter) ((int)offsetof(nvmlEccSramErrorStatus_v1_t, counter))
+enum { LICENSE_PRODUCT, LICENSE_STATUS };
 enum { PLATFORM_CHASSIS, PLATFORM_SLOT, PLATFORM_TRAY, PLATFORM_HOST, PLATFORM_PEER, PLATFORM_GUID };
 
 reader special_brand, special_architecture, special_pdi, special_multi_gpu_board, special_board_id, special_platform,
     special_bbx_flush, special_gsp_firmware, special_virtualization_mode, special_host_vgpu_mode,
-    special_vgpu_heterogeneous_mode, special_recovery_action, special_bridge_chip, special_pcie_throughput,
+    special_vgpu_heterogeneous_mode, special_license, special_recovery_action, special_bridge_chip, special_pcie_throughput,
     special_atomic_caps, special_field, special_signed_field, special_microseconds, special_memory_with_reserved,
     special_bar1_memory, special_frame_capture, special_dram_encryption, special_sram_errors, special_sram_threshold,
     special_repair_pending, special_remapped, special_histogram, special_threshold, special_power_management,

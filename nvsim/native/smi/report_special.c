@@ -154,6 +154,44 @@ SPECIAL(vgpu_heterogeneous_mode)
     return PRINT(result, "%s", mode.mode ? "Enabled" : "Disabled");
 }
 
+static nvmlReturn_t licensed_product(nvmlDevice_t device, nvmlGridLicensableFeature_t *feature)
+{
+    nvmlGridLicensableFeatures_t found = {0};
+    nvmlReturn_t result = NVML(nvmlDeviceGetGridLicensableFeatures_v4, device, &found);
+
+    if (!result && !(found.isGridLicenseSupported && found.licensableFeaturesCount))
+        result = NVML_ERROR_NOT_SUPPORTED;
+    *feature = found.gridLicensableFeatures[0];
+    return result;
+}
+
+/* Whether the GPU needs a licence, as the share of a vGPU guest does. */
+bool has_licensed_product(nvmlDevice_t device)
+{
+    nvmlGridLicensableFeature_t feature;
+
+    return licensed_product(device, &feature) == NVML_SUCCESS;
+}
+
+/* NVML tells no guest whether it may still run unrestricted for a while, so one without a licence is restricted. */
+SPECIAL(license)
+{
+    nvmlGridLicensableFeature_t feature;
+    nvmlReturn_t result = licensed_product(device, &feature);
+    const nvmlGridLicenseExpiry_t *expiry = &feature.licenseExpiry;
+
+    UNUSED();
+    if (argument == LICENSE_PRODUCT)
+        return PRINT(result, "%s", feature.productName);
+    if (!feature.featureEnabled)
+        return PRINT(result, "%s", "Unlicensed (Restricted)");
+    if (expiry->status == NVML_GRID_LICENSE_EXPIRY_VALID)
+        return PRINT(result, "Licensed (Expiry: %u-%hu-%hu %hu:%hu:%hu GMT)", expiry->year, expiry->month, expiry->day,
+                     expiry->hour, expiry->min, expiry->sec);
+    return PRINT(result, "Licensed (Expiry: %s)",
+                 expiry->status == NVML_GRID_LICENSE_EXPIRY_PERMANENT ? "Permanent" : "N/A");
+}
+
 SPECIAL(bridge_chip)
 {
     nvmlBridgeChipHierarchy_t chips = {0};

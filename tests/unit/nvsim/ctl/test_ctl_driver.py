@@ -171,3 +171,16 @@ def test_modules_that_processes_use_stay(root, line):
 def test_a_line_that_names_no_driver_is_an_error(line, said):
     with pytest.raises(NvsimError, match=said):
         verbs.parse(line.split())
+
+
+def test_what_the_profile_adds_stays_where_the_kernel_modules_are_not(tmp_path):
+    root = str(tmp_path / "host")
+    build.build(profile.of({"profile": "t4x1", "kernel_driver": "none", "links": {"/run/of-another": "/etc"},
+                            "files": {"/sys/module/nouveau/initstate": "live\n"}}, "host"),
+                root, nodes=False, dev_root=root)
+    assert text(root, "/sys/module/nouveau/initstate") == "live\n"
+    assert os.readlink(f"{root}/run/of-another") == "/etc"
+    assert not os.path.exists(f"{root}/sys/module/nvidia")
+    ctl(root, "driver load")
+    assert sorted(name for name in os.listdir(f"{root}/sys/module") if name in ("nouveau", "nvidia")) == [
+        "nouveau", "nvidia"]
