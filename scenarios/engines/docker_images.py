@@ -24,9 +24,10 @@ _KEEPING = threading.Lock()
 
 
 def lay(store: str, data: str, images: Iterable[Archive]) -> set[str]:
-    """Writes into a data folder, which no daemon uses yet, those of the images that `store` has; their names."""
+    """Writes into a data folder, which no daemon uses yet, those of the images that `store` has; their names.  An image
+    may be named several times, as by the steps of a case."""
     names: dict[str, dict[str, str]] = {}
-    for image in images:
+    for image in {image.id: image for image in images}.values():
         if os.path.isdir(_place(store, image)):
             shutil.copytree(f"{_place(store, image)}/data", data, symlinks=True, dirs_exist_ok=True)
             names[image.name.rpartition(":")[0]] = {image.name: image.id}
