@@ -21,6 +21,7 @@ CONTAINERS = "../../containers"  # from the folder of the real programs: a file 
 SPECS = "../../specs"  # the same: ID.json and ID.log, each as the runtime had them when the container was made
 BEYOND = {"CAP_SYS_MODULE": 16, "CAP_SYS_RESOURCE": 24, "CAP_SYS_TIME": 25, "CAP_MAC_OVERRIDE": 32,
           "CAP_MAC_ADMIN": 33}  # what outer containers withhold: include/uapi/linux/capability.h
+VERBS = ("create", "run", "restore", "delete")  # those that are not passed on unchanged
 Call = namedtuple("Call", "verb bundle id root")  # typing.NamedTuple would double the start-up time
 
 

@@ -14,12 +14,26 @@ from types import TracebackType
 from typing import Any, Literal
 
 from nvsim.errors import NvsimError
+from nvsim.lowlevel import VERBS
 from nvsim.native import compile as native
 
 Cgroup = Literal["host", "v1", "v2"]
 NEEDS = "entering a host needs CAP_SYS_ADMIN, or a kernel that lets ordinary users make namespaces"
 HERE = os.path.dirname(os.path.realpath(__file__))
 LOW_LEVEL = ("runc", "crun")
+# A shell lets pass what nvsim.lowlevel has no business with: Python takes ten times as long to start.
+WRAPPER = """#!/bin/sh
+''':'
+for word; do
+  case $word in {verbs}) exec "{python}" -IS "$0" "$@" ;; esac
+done
+exec "@REAL@" "$@"
+'''
+import sys
+sys.path.insert(0, {home!r})
+from nvsim.lowlevel import main
+sys.exit(main(sys.argv, "@REAL@", {hook!r}))
+"""
 WSL = "/usr/lib/wsl/lib"  # on PATH where it is
 
 
@@ -30,8 +44,7 @@ def _options(root: str, cgroup: Cgroup, argv: Sequence[str], cwd: str) -> str:
     _refuse_other_machines(root)
     # A machine with GPUs of its own has a kernel that shows them in containers.
     hook = "" if os.path.exists(f"{root}/.nvsim/real") else native.artifact("nvsim-kernel")
-    wrapper = (f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {os.path.dirname(HERE)!r})\n"
-               f"from nvsim.lowlevel import main\nsys.exit(main(sys.argv, '@REAL@', {hook!r}))\n")
+    wrapper = WRAPPER.format(verbs="|".join(VERBS), python=sys.executable, home=os.path.dirname(HERE), hook=hook)
     return json.dumps({"root": os.path.realpath(root), "cgroup": cgroup, "argv": list(argv), "cwd": cwd,
                        "lowlevel": dict.fromkeys(LOW_LEVEL, wrapper),
                        "hint": f"{NEEDS}; without: nvsim exec --in-place"})

@@ -75,7 +75,7 @@ def _move(paths: "list[str]", source: str, target: str) -> None:
     """Moves what is there, with its folders' names; all of it or nothing."""
     moved: list[str] = []
     try:
-        for path in paths:
+        for path in [part for whole in paths for part in _apart(whole, source, target)]:
             if os.path.lexists(source + path):
                 os.makedirs(os.path.dirname(target + path), exist_ok=True)
                 os.rename(source + path, target + path)
@@ -84,6 +84,13 @@ def _move(paths: "list[str]", source: str, target: str) -> None:
         for done in reversed(moved):
             os.rename(target + done, source + done)
         raise NvsimError(f"cannot move what the driver shows: {e.strerror}", source=source + path) from e
+
+
+def _apart(path: str, source: str, target: str) -> "list[str]":
+    """The path, or what is in it, where the other side has this folder too: a package was installed meanwhile."""
+    if not all(os.path.isdir(top + path) and not os.path.islink(top + path) for top in (source, target)):
+        return [path]
+    return [part for name in sorted(os.listdir(source + path)) for part in _apart(f"{path}/{name}", source, target)]
 
 
 def _exchange(root: str, known: "dict[str, dict[str, Any]]", part: str) -> None:

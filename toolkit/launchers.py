@@ -17,6 +17,7 @@ PROGRAMS = {
     "nvidia-container-toolkit": "toolkit.cmd.runtime_hook",
     "nvidia-container-cli": "toolkit.cmd.cli.main",
     "nvidia-ctk": "toolkit.cmd.ctk.main",
+    "nvidia-ctk-installer": "toolkit.cmd.installer.main",
     "nvidia-cdi-hook": "toolkit.cmd.cdi_hook.main",
     "nvidia-docker": "toolkit.cmd.docker2",
 }
@@ -42,25 +43,27 @@ def install(prefix: str, python: str = sys.executable) -> tuple[str, ...]:
         path = os.path.join(prefix, name)
         fresh = os.path.join(prefix, f".{name}.{os.getpid()}")
         with open(fresh, "w", encoding="utf-8") as f:
-            f.write(script(name, module, python))
+            f.write(script(name, module, os.path.realpath(python)))
             os.fchmod(f.fileno(), 0o755)
         os.replace(fresh, path)
         written.append(path)
     return tuple(written)
 
 
-def script(name: str, module: str, python: str) -> str:
+def script(name: str, module: str, python: str, *, home: str = "") -> str:
     """The text of one launcher.
 
+    `home` is a folder that holds toolkit and the third parties, as `sources` lists them; "": they stay where they are.
     The folder of `toolkit` leads the path for one import only: it may be a site-packages whose other modules must not
     shadow the standard library.
     """
+    others = [home] if home else _third_parties()
     return (
         f"{_first_lines(python)}"
         "import sys\n"
-        f"sys.path.insert(0, {_home()!r})\n"
+        f"sys.path.insert(0, {home or _home()!r})\n"
         "import toolkit\n"
-        f"sys.path[:1] = []; sys.path += {_third_parties()!r}\n"
+        f"sys.path[:1] = []; sys.path += {others!r}\n"
         f"from {module} import main\n"
         f"sys.exit(main([{name!r}, *sys.argv[1:]]))\n"
     )
@@ -68,7 +71,6 @@ def script(name: str, module: str, python: str) -> str:
 
 def _first_lines(python: str) -> str:
     """The line that names the interpreter; by way of /bin/sh where the kernel could not read it."""
-    python = os.path.realpath(python)
     if len(os.fsencode(python)) + len("#! -IS") <= _SHEBANG_LIMIT and " " not in python:
         return f"#!{python} -IS\n"
     quoted = "'" + python.replace("'", "'\"'\"'") + "'"
@@ -79,12 +81,17 @@ def _home() -> str:
     return os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
-def _third_parties() -> list[str]:
-    """The folders of toolkit, PyYAML and tomlkit.  A package that is missing only disables what needs it."""
+def sources() -> tuple[str, ...]:
+    """The folders of the packages toolkit, PyYAML and tomlkit.  One that is missing only disables what needs it."""
     from importlib.util import find_spec
 
     found = [spec.origin for spec in map(find_spec, ("yaml", "tomlkit")) if spec and spec.origin]
-    return list(dict.fromkeys([_home(), *(os.path.dirname(os.path.dirname(path)) for path in found)]))
+    return (os.path.join(_home(), "toolkit"), *map(os.path.dirname, found))
+
+
+def _third_parties() -> list[str]:
+    """The folders to search for the packages."""
+    return list(dict.fromkeys(map(os.path.dirname, sources())))
 
 
 def _compile() -> None:
@@ -115,6 +122,10 @@ def cli() -> int:
 
 def ctk() -> int:
     return _run("toolkit.cmd.ctk.main")
+
+
+def ctk_installer() -> int:
+    return _run("toolkit.cmd.installer.main")
 
 
 def cdi_hook() -> int:

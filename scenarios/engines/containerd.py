@@ -17,7 +17,7 @@ from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran, with_environment
-from scenarios.engines.on_machine import RUN, OnMachine, opened, search_path, unavailable
+from scenarios.engines.on_machine import RUN, OnMachine, kill, opened, search_path, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Bind, Exec, Run
@@ -68,8 +68,7 @@ def daemon(on: OnMachine, more: str) -> Iterator[str]:
             time.sleep(0.03)
         yield SOCKET
     finally:
-        process.kill()  # the way in alone: the daemon itself ends with the machine, at once
-        process.wait()
+        kill(process)
 
 
 def _ready(on: OnMachine) -> bool:

@@ -20,7 +20,7 @@ from scenarios.checks import Expect
 from scenarios.engines import logs, probe
 from scenarios.engines.on_machine import OnMachine
 from scenarios.engines.session import NotRun, Tools
-from scenarios.model import Step
+from scenarios.model import Case, Step
 from scenarios.outcome import NOT_STARTED, Outcome
 from scenarios.request import Bind, Exec, Run
 
@@ -71,6 +71,12 @@ def with_environment(run: Exec) -> list[str]:
     return ["/bin/sh", "-c", f'{exports}; exec "$@"', "sh", *run.command]
 
 
+def image_of(case: Case, run: Run, tools: Tools) -> tuple[Archive, tuple[str, ...]]:
+    """The image of a request, and its command.  Raises NvsimError if it cannot be made."""
+    image = tools.images.get(case.image, run.image, f"{case.path}: image")
+    return tools.images.archive(image, bundle.PATH), image.command
+
+
 class CannotExpress(NotRun):
     """A request that this engine, or this version of it, has no words for."""
 
@@ -110,12 +116,11 @@ class EngineSession:
 
     def _image(self, run: Run) -> tuple[Archive, tuple[str, ...]]:
         """The image of a request, known to the engine, and its command."""
-        image = self._tools.images.get(self._on.case.image, run.image, f"{self._on.case.path}: image")
-        made = self._tools.images.archive(image, bundle.PATH)
+        made, default = image_of(self._on.case, run, self._tools)
         if made.name not in self._loaded:
             self.driver.load(made)
             self._loaded.add(made.name)
-        return made, image.command
+        return made, default
 
     def _run(self, run: Run, expect: Expect) -> Outcome:
         files, libraries, _ = checks.wanted(expect)

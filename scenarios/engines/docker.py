@@ -6,6 +6,7 @@ nothing, so that no registry is asked for an image.  When the machine ends, by w
 """
 
 import contextlib
+import copy
 import functools
 import importlib.util
 import json
@@ -20,8 +21,9 @@ from typing import Any
 from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
-from scenarios.engines.containers import CannotExpress, EngineSession, Ran
-from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, opened, search_path, unavailable
+from scenarios.engines import docker_images
+from scenarios.engines.containers import CannotExpress, EngineSession, Ran, image_of
+from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, kill, opened, search_path, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Bind, Exec, Run
@@ -52,15 +54,24 @@ def _version() -> str:
 
 @contextlib.contextmanager
 def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
-    with opened("runc", "engine", case, folder, tools) as on, daemon(on, tools.toolkit) as socket:
-        driver = Docker(on, socket)
-        try:
-            yield EngineSession(driver, on, tools)
-        finally:
-            driver.clear()
+    store = f"{tools.folder}/docker-images"
+    with opened("runc", "engine", case, folder, tools) as on:
+        images = (image_of(case, step.run, tools)[0] for step in case.steps if step.run)
+        known = docker_images.lay(store, _data(on), images)
+        with daemon(on, tools.toolkit) as socket:
+            driver = Docker(on, socket, store=store, known=known)
+            try:
+                yield EngineSession(driver, on, tools)
+            finally:
+                driver.clear()
 
 
 ENGINE = Engine(name="docker", level="engine", unavailable=unready, open=_open, version=_version)
+
+
+def _data(on: OnMachine) -> str:
+    """The daemon's data folder."""
+    return f"{on.folder}/docker/data"
 
 
 @contextlib.contextmanager
@@ -68,10 +79,10 @@ def daemon(on: OnMachine, toolkit: str) -> Iterator[str]:
     """dockerd on a machine, while the context lives: its socket as this process reaches it.
 
     Raises NvsimError if it does not start."""
-    folder = f"{on.folder}/docker"
-    os.mkdir(folder)
+    folder = os.path.dirname(_data(on))
+    os.makedirs(folder, exist_ok=True)
     configure(on, toolkit)
-    words = ["dockerd", "--config-file", CONFIG, "--data-root", f"{folder}/data", "--exec-root", f"{RUN}/x",
+    words = ["dockerd", "--config-file", CONFIG, "--data-root", _data(on), "--exec-root", f"{RUN}/x",
              "--pidfile", f"{folder}/pid", "--host", f"unix://{SOCKET}", "--iptables=false", "--ip6tables=false",
              "--ip-masq=false", "--bridge=none", "--storage-driver=overlay2"]
     with open(f"{folder}/log", "wb") as log:
@@ -81,18 +92,15 @@ def daemon(on: OnMachine, toolkit: str) -> Iterator[str]:
         _wait(process, on.outside(SOCKET), f"{folder}/log")
         yield on.outside(SOCKET)
     finally:
-        process.kill()  # the way in alone: the daemon itself ends with the machine, at once
-        process.wait()
+        kill(process)
 
 
 def _wait(process: "subprocess.Popen[str]", socket: str, log: str) -> None:
     """Until the daemon answers.  It says nothing when it is ready, and makes its socket before that."""
-    import docker
-
     deadline = time.monotonic() + START
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(docker.errors.DockerException):
-            docker.APIClient(base_url=f"unix://{socket}", version="auto").close()
+        with contextlib.suppress(OSError):
+            _ping(socket)
             return
         time.sleep(0.03)
     with open(log, encoding="utf-8", errors="replace") as f:
@@ -100,18 +108,44 @@ def _wait(process: "subprocess.Popen[str]", socket: str, log: str) -> None:
     raise NvsimError("dockerd did not start: " + " | ".join(said), source=log)
 
 
+def _ping(socket: str) -> str:
+    """The newest version of its interface that a daemon speaks.  Raises OSError if none answers.
+
+    To be asked for its own version, or for the one to speak by the SDK, costs a daemon two starts of runc."""
+    import docker
+
+    client = docker.APIClient(base_url=f"unix://{socket}", version=docker.constants.MINIMUM_DOCKER_API_VERSION)
+    with contextlib.closing(client):
+        return str(client.get(f"{client.base_url}/_ping").headers["Api-Version"])
+
+
 def configure(on: OnMachine, toolkit: str) -> None:
     """Registers the toolkit's runtimes as its user does, by `nvidia-ctk runtime configure` where that is known, after
     what `before:` wrote; the real machine's own settings are hidden first."""
     kept = _settings(on)
     if knows_configure(toolkit):
-        on.command(["nvidia-ctk", "runtime", "configure", "--runtime=docker", f"--config={CONFIG}"])
-        kept = _settings(on) or kept
+        kept = _configured(on, toolkit) or kept
     runtimes = {name: {"path": f"/usr/bin/{program}"} for name, program in RUNTIMES.items()}
     kept["runtimes"] = runtimes | kept.get("runtimes", {})
     if at_least(_version(), CDI_SINCE):
         kept["features"] = {"cdi": True} | kept.get("features", {})
     on.write(CONFIG, json.dumps(kept))
+
+
+_BY_TOOLKIT: dict[str, dict[str, Any]] = {}  # what a toolkit writes where the case has no daemon.json
+
+
+def _configured(on: OnMachine, toolkit: str) -> dict[str, Any]:
+    """daemon.json after `nvidia-ctk runtime configure`, which is run once per toolkit for all cases without such a file
+    of their own."""
+    plain = not on.made(CONFIG)
+    if plain and toolkit in _BY_TOOLKIT:
+        return copy.deepcopy(_BY_TOOLKIT[toolkit])
+    on.command(["nvidia-ctk", "runtime", "configure", "--runtime=docker", f"--config={CONFIG}"])
+    written = _settings(on)
+    if plain and written:
+        _BY_TOOLKIT[toolkit] = copy.deepcopy(written)
+    return written
 
 
 def _settings(on: OnMachine) -> dict[str, Any]:
@@ -141,21 +175,25 @@ class Docker:
 
     name = "docker"
 
-    def __init__(self, on: OnMachine, socket: str) -> None:
+    def __init__(self, on: OnMachine, socket: str, *, store: str, known: set[str]) -> None:
+        """`store` has the images that daemons of this run have loaded, `known` are those that this one started with."""
         import docker
 
-        self._on = on
-        self._api = docker.APIClient(base_url=f"unix://{socket}", version="auto", timeout=TIMEOUT)
+        self._on, self._store, self._known = on, store, known
+        self._api = docker.APIClient(base_url=f"unix://{socket}", version=_ping(socket), timeout=TIMEOUT)
         self._error = docker.errors.APIError
         self._label = os.path.basename(on.folder)
-        self.version: str = self._api.version()["Version"]
+        self.version = _version()
 
     def load(self, image: Archive) -> None:
-        """`docker load`."""
+        """`docker load`, of an image that no daemon of this run has loaded before."""
+        if image.name in self._known:
+            return
         with open(image.path, "rb") as f:
             for line in self._api.load_image(f.read()):
                 if "error" in line:
                     raise NvsimError(f"docker load failed: {line['error']}", source=image.path)
+        docker_images.keep(self._store, _data(self._on), image)
 
     def run(self, run: Run, image: Archive) -> Ran:
         """What `docker run` asks the daemon for: create, start, wait, logs."""

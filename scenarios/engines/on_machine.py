@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -43,6 +44,22 @@ def cgroup_view(name: str, wanted: str) -> Cgroup:
         return "v1" if wanted == "v1" else "v2"
     hybrid = os.path.isdir(f"{cgroups.MOUNT}/unified")
     return "v1" if name == "crun" and hybrid else "host"
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """Ends a daemon that `Machine.popen` started, and waits for it.
+
+    The program that led it into the machine goes last, by itself: without that one the dead daemon would be a child of
+    the real machine's process 1, which may collect it late, and until then the machine could not end."""
+    try:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+            led = [int(word) for word in f.read().split()]
+    except OSError:  # it has ended, or this kernel does not list children
+        led = []
+    for pid in led or [process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 @contextlib.contextmanager

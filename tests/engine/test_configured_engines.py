@@ -1,12 +1,11 @@
 """What `nvidia-ctk runtime configure` writes is read by the engines themselves, and its removal leaves no trace."""
 
 import json
-import os
-import socket
 import subprocess
 import tomllib
 
 import pytest
+from docker_daemon import running
 
 from toolkit.cmd.ctk.main import main
 from toolkit.cmd.ctk.toml_edit import edited
@@ -27,10 +26,6 @@ root = "{root}"
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = true
-"""
-# Old daemons write a key into /etc/docker: theirs is a layer over /etc that goes with their namespace.
-OWN_ETC = """mount -t tmpfs none "$0" && mkdir "$0/upper" "$0/work" &&
-mount -t overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" none /etc && exec "$@"
 """
 CRI = ("plugins", "io.containerd.grpc.v1.cri")
 
@@ -87,29 +82,8 @@ def dockerd(requires, tmp_path_factory):
     folder = tmp_path_factory.mktemp("d")  # a socket's path has to be short
 
     def info(config):
-        file = folder / "daemon.json"
-        settings = {"data-root": f"{folder}/data", "exec-root": f"{folder}/exec", "pidfile": f"{folder}/pid",
-                    "hosts": [f"unix://{folder}/sock"], "iptables": False, "ip6tables": False, "bridge": "none",
-                    "storage-driver": "vfs"}
-        file.write_text(json.dumps({**settings, **config}))
-        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-        environment = {**os.environ, "PATH": path, "NOTIFY_SOCKET": f"{folder}/ready"}
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, (folder / "log").open("wb") as log:
-            (folder / "ready").unlink(missing_ok=True)
-            ready.bind(f"{folder}/ready")
-            ready.settimeout(60)
-            (folder / "etc").mkdir(exist_ok=True)
-            command = ["unshare", "-nm", "sh", "-c", OWN_ETC, f"{folder}/etc", "dockerd", "--config-file", f"{file}"]
-            daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-            try:
-                while b"READY=1" not in ready.recv(4096):
-                    pass
-                command = ["docker", "-H", f"unix://{folder}/sock", "info", "--format",
-                           "[{{json .Runtimes}}, {{json .DefaultRuntime}}]"]
-                return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-            finally:
-                daemon.terminate()
-                daemon.wait(timeout=30)
+        with running(folder, config) as daemon:
+            return daemon.info("[{{json .Runtimes}}, {{json .DefaultRuntime}}]")
 
     return info
 

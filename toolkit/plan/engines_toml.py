@@ -40,11 +40,11 @@ class Layout(NamedTuple):
         return (*self.section, "containerd")
 
 
-def layout_of(config: Table) -> Layout:
-    """The layout of a configuration; one without a version is of version 1, an empty one of version 2.
+def layout_of(config: Table, *, empty: int = 2) -> Layout:
+    """The layout of a configuration; one without a version is of version 1, one without anything of version `empty`.
 
     Raises ConfigError for a version that is no number."""
-    version: Any = config.get("version", 1) if config else 2
+    version: Any = config.get("version", 1) if config else empty
     if isinstance(version, bool) or not isinstance(version, int):
         text = str(version).lower() if isinstance(version, bool) else version
         raise ConfigError(f"failed to parse config version: unsupported type for version field: {text}",
@@ -52,15 +52,23 @@ def layout_of(config: Table) -> Layout:
     return Layout(version, PLUGINS.get(version, PLUGIN))
 
 
-def containerd_changes(config: Table, layout: Layout, wanted: Wanted) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """What the configuration needs for the runtime, and warnings."""
+def containerd_changes(
+    config: Table, layout: Layout, wanted: Wanted, *, runtime_type: str = RUNTIME_TYPE,
+    annotations: tuple[str, ...] = (),
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """What the configuration needs for the runtime, and warnings.
+
+    `runtime_type` is for a runtime whose model has none; `annotations` are passed on to it, before those of the model.
+    """
     cri = table_at(config, layout.cri)
     base, names = base_runtime(table_at(config, (*layout.cri, "runtimes")), cri.get("default_runtime_name"))
-    notes = () if base is not None else (not_inferred(names),)
+    notes = (() if base is not None else (not_inferred(names),)) + _disabled(config)
     runtime = dict(base) if base is not None else {
         "runtime_root": "", "runtime_engine": "", "privileged_without_host_devices": False}
     if not runtime.get("runtime_type"):
-        runtime["runtime_type"] = RUNTIME_TYPE
+        runtime["runtime_type"] = runtime_type
+    if annotations:
+        runtime["container_annotations"] = [*annotations, *_annotations(runtime)]
     options = {**table_at(runtime, ("options",)), "BinaryName": wanted.path}
     if layout.version == 1:
         options["Runtime"] = wanted.path
@@ -74,6 +82,22 @@ def containerd_changes(config: Table, layout: Layout, wanted: Wanted) -> tuple[t
         place = layout.cri if layout.version == 1 else layout.section
         changes.append(Change((*place, "enable_cdi"), True))
     return tuple(changes), notes
+
+
+def _disabled(config: Table) -> tuple[str, ...]:
+    """A warning where containerd does not load the plugin that reads the runtimes: toolkit#1430."""
+    disabled = config.get("disabled_plugins", [])
+    names = {"cri", "io.containerd.grpc.v1.cri", PLUGIN} & set(map(str, disabled if isinstance(disabled, list) else ()))
+    if not names:
+        return ()
+    return (f"The CRI plugin is disabled: the runtime has no effect until disabled_plugins is without {min(names)}",)
+
+
+def _annotations(runtime: Table) -> list[Any]:
+    found = runtime.get("container_annotations", [])
+    if not isinstance(found, list):
+        raise ConfigError(f"invalid annotations: {found}", source="container_annotations", hint="write a list of names")
+    return found
 
 
 def containerd_drop_in(config: Table, layout: Layout, changes: tuple[Change, ...]) -> Table:

@@ -1,6 +1,6 @@
 """Spec → Spec whose paths lie below another root.  Source: toolkit v1.20, pkg/nvcdi/transform/root."""
 
-from posixpath import normpath
+from posixpath import join, normpath
 
 from toolkit.errors import ConfigError
 from toolkit.model.cdi import Spec
@@ -23,6 +23,19 @@ def with_root(spec: Spec, old: str, new: str, *, side: str = "host") -> Spec:
     move = _Move(old, new, side == "host")
     devices = tuple(device._replace(edits=move.edits(device.edits)) for device in spec.devices)
     return spec._replace(devices=devices, edits=move.edits(spec.edits))
+
+
+def with_driver_roots(spec: Spec, driver_root: str, dev_root: str, target: str, dev_target: str) -> Spec:
+    """The Spec as the host sees it, of one that was made where the driver and its /dev have other roots.
+
+    "" stands for "/", and for a dev root that is the driver root.  The devices go first, where they have a root of
+    their own on the host.
+    """
+    driver_root, target = driver_root or "/", target or "/"
+    dev_root, dev_target = dev_root or driver_root, dev_target or target
+    if dev_target != target:
+        spec = with_root(spec, join(dev_root, "dev"), join(dev_target, "dev"))
+    return with_root(spec, driver_root, target)
 
 
 class _Move:

@@ -9,8 +9,8 @@ from scenarios import model
 from scenarios.draft import known
 
 DOC = Path(__file__).resolve().parents[3] / "docs" / "not-reproduced.md"
-FAMILIES = ("legacy-hook", "ldcache", "device-nodes-cgroups", "rootless", "compat-requirements", "security", "configure",
-            "imex-nvswitch")
+FAMILIES = ("legacy-hook", "ldcache", "device-nodes-cgroups", "rootless", "compat-requirements", "security",
+            "configure", "imex-nvswitch")
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,11 @@ def write_spec(spec: Spec, output: str, format_: str = "yaml") -> None:
     is not valid is not written.  Raises ToolkitError with upstream's texts.
     """
     from toolkit.apply.replace import replace_file
-    from toolkit.plan.cdi_format import spec_to_dict
-    from toolkit.plan.cdi_text import to_json, to_yaml
-    from toolkit.plan.cdi_validate import validate
 
     stem = "failed to write spec" if output else "failed to write CDI spec to STDOUT: failed to write spec"
     path, format_ = output_of(output, format_)
     try:
-        validate(spec)
-        text = (to_json if format_ == "json" else to_yaml)(spec_to_dict(spec))
-        data = text.encode("utf-8", "surrogateescape")
+        data = spec_bytes(spec, format_)
         if path:
             replace_file(path, data, mode=0o644)
         else:
@@ -34,6 +29,16 @@ def write_spec(spec: Spec, output: str, format_: str = "yaml") -> None:
             sys.stdout.buffer.flush()
     except ToolkitError as e:
         raise type(e)(f"{stem}: {e.message}", source=e.source, hint=e.hint) from None
+
+
+def spec_bytes(spec: Spec, format_: str) -> bytes:
+    """A specification as a file of the format "json" or "yaml".  Raises SpecError for one that is not valid."""
+    from toolkit.plan.cdi_format import spec_to_dict
+    from toolkit.plan.cdi_text import to_json, to_yaml
+    from toolkit.plan.cdi_validate import validate
+
+    validate(spec)
+    return (to_json if format_ == "json" else to_yaml)(spec_to_dict(spec)).encode("utf-8", "surrogateescape")
 
 
 def output_of(path: str, format_: str) -> tuple[str, str]:

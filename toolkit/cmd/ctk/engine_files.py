@@ -42,35 +42,42 @@ def plan_files(request: Request, log: Log) -> tuple[Written, ...]:
     return {"docker": _docker, "containerd": _containerd, "crio": _crio}[request.engine](request, log)
 
 
-def _docker(request: Request, log: Log) -> tuple[Written, ...]:
+def docker_table(path: str, log: Log) -> Table:
+    """daemon.json, empty if there is none.  Raises ConfigError."""
     from toolkit.gather.bundle import parse_json, read_file
 
     try:
-        data = read_file(request.config)
+        data = read_file(path)
     except SpecError as e:
         if not e.message.endswith("no such file or directory"):
-            log.info(f"Loading config from {request.config}")
-            raise ConfigError(f"unable to read config: {e.message}", source=request.config) from None
+            log.info(f"Loading config from {path}")
+            raise ConfigError(f"unable to read config: {e.message}", source=path) from None
         log.info("Config file does not exist; using empty config")
         data = b"{}"
     else:
-        log.info(f"Loading config from {request.config}")
+        log.info(f"Loading config from {path}")
     config = parse_json(data)
-    config = {} if config is None else config
+    if config is None:
+        return {}
     if not isinstance(config, dict):
         kind = {list: "array", str: "string", bool: "bool"}.get(type(config), "number")
-        raise ConfigError(f"json: cannot unmarshal {kind} into Go value of type docker.Config", source=request.config,
+        raise ConfigError(f"json: cannot unmarshal {kind} into Go value of type docker.Config", source=path,
                           hint="the file has to hold one JSON object")
+    return config
+
+
+def _docker(request: Request, log: Log) -> tuple[Written, ...]:
+    config = docker_table(request.config, log)
     after = changed(config, engines.docker_changes(config, request.wanted))
     return (Written(request.config, engines.docker_text(after, config)),)
 
 
 def _containerd(request: Request, log: Log) -> tuple[Written, ...]:
-    text = _text(request.config, "failed to load config: ")
-    top = _toml(text, "failed to load config: ", request.config)
+    text = text_of(request.config, "failed to load config: ")
+    top = toml_of(text, "failed to load config: ", request.config)
     source = top
     if request.command:
-        source = _dumped(((request.program or "containerd", "config", "dump"),), "failed to load config: ")
+        source = dumped(((request.program or "containerd", "config", "dump"),), "failed to load config: ")
     layout = engines_toml.layout_of(source)
     log.info(f"Using config version {layout.version}")
     log.info(f'Using CRI runtime plugin name "{layout.plugin}"')
@@ -94,11 +101,11 @@ def _containerd(request: Request, log: Log) -> tuple[Written, ...]:
 
 
 def _crio(request: Request, log: Log) -> tuple[Written, ...]:
-    text = _text(request.config, "")
+    text = text_of(request.config, "")
     if request.command:
-        source = _dumped(((request.program or "crio", "status", "config"), ("crio-status", "config")), "")
+        source = dumped(((request.program or "crio", "status", "config"), ("crio-status", "config")), "")
     else:
-        source = _toml(text, "", request.config)
+        source = toml_of(text, "", request.config)
     changes, notes = engines_toml.crio_changes(source, request.wanted)
     for note in notes:
         log.warning(note)
@@ -107,7 +114,7 @@ def _crio(request: Request, log: Log) -> tuple[Written, ...]:
     return (Written(request.drop_in, to_toml(changed({}, changes), indent=INDENT)),)
 
 
-def _text(path: str, stem: str) -> str:
+def text_of(path: str, stem: str) -> str:
     """The text of a file, "" if there is none."""
     from toolkit.gather.bundle import read_file
 
@@ -121,7 +128,7 @@ def _text(path: str, stem: str) -> str:
         raise ConfigError(stem + e.message, source=path) from None
 
 
-def _toml(text: str, stem: str, source: str) -> Table:
+def toml_of(text: str, stem: str, source: str) -> Table:
     from toolkit.gather.config import parse_toml
 
     try:
@@ -130,7 +137,7 @@ def _toml(text: str, stem: str, source: str) -> Table:
         raise ConfigError(stem + e.message, source=source, hint="correct the file: it is not TOML") from None
 
 
-def _dumped(commands: tuple[tuple[str, ...], ...], stem: str) -> Table:
+def dumped(commands: tuple[tuple[str, ...], ...], stem: str) -> Table:
     """The configuration that the first command that works prints.  Raises HostError with the failures of all."""
     import subprocess
 
@@ -144,7 +151,7 @@ def _dumped(commands: tuple[tuple[str, ...], ...], stem: str) -> Table:
                 f'exec: "{argv[0]}": executable file not found in $PATH')
         else:
             if done.returncode == 0:
-                return _toml(done.stdout.decode("utf-8", "replace"), stem, argv[0])
+                return toml_of(done.stdout.decode("utf-8", "replace"), stem, argv[0])
             code = done.returncode
             cause = f"exit status {code}" if code > 0 else f"signal: {_signal(-code)}"
             said += done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]

@@ -194,7 +194,7 @@ def _resolved(path: tuple[Command, ...], given: Given, rest: list[str], env: Map
         if flag in given:
             values[flag.name] = _value(flag, given[flag])
             origins.add(flag.name)
-        elif variable and (env[variable] or isinstance(flag.default, str)):
+        elif variable and (env[variable] or not isinstance(flag.default, tuple)):
             values[flag.name] = _environment_value(flag, variable, env[variable])
             origins.add(flag.name)
     return Values(flags=values, given=frozenset(origins), args=tuple(rest))
@@ -209,7 +209,7 @@ def _value(flag: Flag, texts: list[str]) -> Value:
 
 
 def _environment_value(flag: Flag, variable: str, text: str) -> Value:
-    if isinstance(flag.default, bool) and text not in (*TRUE, *FALSE):
+    if isinstance(flag.default, bool) and text not in (*TRUE, *FALSE, ""):
         raise ToolkitError(
             f'could not parse "{text}" as bool value from environment variable "{variable}" '
             f"for flag {flag.name}: parse error",

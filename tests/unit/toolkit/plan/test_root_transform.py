@@ -5,7 +5,7 @@ import pytest
 from toolkit.errors import ConfigError
 from toolkit.model.cdi import Device, Spec
 from toolkit.model.edits import DeviceNode, Edits, Hook, Mount
-from toolkit.plan.root_transform import with_root
+from toolkit.plan.root_transform import with_driver_roots, with_root
 
 ARGS = ("hook", "--link", "/driver/x::/driver/y", "/driver/z", "a::b::/driver/c", "/driver")
 NODES = (DeviceNode(path="/driver/dev/nvidia0"), DeviceNode(path="/dev/x", host_path="/driver-backup/dev/x"))
@@ -63,3 +63,23 @@ def test_a_root_is_matched_by_components(old: str, new: str, path: str, expected
 def test_another_side_is_refused() -> None:
     with pytest.raises(ConfigError, match="invalid --relative-to value: guest"):
         with_root(SPEC, "/a", "/b", side="guest")
+
+
+# The roots of the driver and of /dev where the specification was made, those on the host, and what becomes of a library
+# and a node.  Source: reference, toolkit 07 §4, the library's driver transformer.
+@pytest.mark.parametrize(
+    ("roots", "library", "node"),
+    [
+        (("/run/nvidia/driver", "", "/run/nvidia/driver", ""), "/run/nvidia/driver/lib/l", "/run/nvidia/driver/dev/n"),
+        (("/run/nvidia/driver", "", "/host/driver", ""), "/host/driver/lib/l", "/host/driver/dev/n"),
+        (("/run/nvidia/driver", "", "/host/driver", "/"), "/host/driver/lib/l", "/dev/n"),
+        (("/run/nvidia/driver", "", "", ""), "/lib/l", "/dev/n"),
+    ],
+)
+def test_the_hosts_roots_take_the_place_of_those_here(
+    roots: tuple[str, str, str, str], library: str, node: str
+) -> None:
+    edits = Edits(mounts=(Mount(host_path="/run/nvidia/driver/lib/l", container_path="/c"),),
+                  device_nodes=(DeviceNode(path="/dev/n", host_path="/run/nvidia/driver/dev/n"),))
+    moved = with_driver_roots(SPEC._replace(edits=edits, devices=()), *roots).edits
+    assert (moved.mounts[0].host_path, moved.device_nodes[0].host_path) == (library, node)
