@@ -35,7 +35,7 @@ def run(tmp_path: Path, manager: str, *tools: str, ci: bool = True) -> "subproce
     ("apt-get", "runc busybox docker readelf", "runc busybox-static docker.io binutils"),
     ("apt-get", "gcc podman", "gcc libc6-dev podman"),
     ("dnf", "runc busybox docker readelf", "runc busybox moby-engine binutils"),
-    ("apt-get", "rpmbuild systemd-analyze", "rpm systemd"),
+    ("apt-get", "rpmbuild systemd-analyze newuidmap", "rpm systemd uidmap"),
     ("dnf", "rpmbuild", "rpm-build"),
     ("dnf", "gcc python", "gcc glibc-devel libasan libtsan libubsan python3"),
 ])

@@ -43,6 +43,7 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
     ("wsl-no-adapter", {"profile": "wsl2-no-nvidia"}, ""),
     ("wsl-without-dxg", {"profile": "wsl2-rtx4090", "absent": ["/dev/dxg"]}, ""),
     ("wsl-dxcore-missing", {"profile": "wsl2-rtx4090", "absent": ["/usr/lib/wsl/lib/libdxcore.so"]}, ""),
+    ("wsl-dxcore-not-in-ldcache", {"profile": "wsl2-rtx4090", "ldcache": {"lacks": ["libdxcore.so*"]}}, ""),
     ("config-unusable", {"profile": "t4x1", "files": {CONFIG: "[nvidia-container-runtime\n"}}, ""),
     ("config-unknown-key", {"profile": "t4x1", "files": {CONFIG: '[nvidia-container-runtime]\nmoed = "cdi"\n'}}, ""),
     ("no-cgroups-as-root", {"profile": "t4x1", "files": {CONFIG: "[nvidia-container-cli]\nno-cgroups = true\n"}}, ""),

@@ -175,6 +175,8 @@ def _with_platform(facts: Facts, locator: Locator) -> Facts:
     facts = facts._replace(wsl=dxg or bool(libraries) or tree.is_directory("/usr/lib/wsl"), dxg=dxg,
                            dxcore=libraries[0] if libraries else "")
     if libraries:
+        if locator.root == "/":  # asked first: a library that was loaded by its path is known by its name, too
+            facts = facts._replace(dxcore_loads=_loads(dxcore.LIBRARY))
         try:
             found = dxcore.read_adapters(tree.real(libraries[0]))
             ours = any(basename(adapter.store).startswith("nv") for adapter in found)
@@ -185,6 +187,14 @@ def _with_platform(facts: Facts, locator: Locator) -> Facts:
         tree.read("/sys/devices/soc0/family") or b"").lower().startswith(b"tegra")
     files = list_csv_files(tree, FOLDER, base_only=False)
     return facts._replace(tegra=tegra, csv_files=files, csv_missing=_csv_missing(tree, files) if tegra else ())
+
+
+def _loads(name: str) -> bool:
+    try:
+        nvml.closed(nvml.loaded(name))
+    except HostError:
+        return False
+    return True
 
 
 def _csv_missing(tree: Tree, files: tuple[str, ...]) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ class Facts(NamedTuple):
     wsl: bool = False
     dxg: bool = False
     dxcore: str = ""
+    dxcore_loads: bool = True  # by its name, as the toolkit loads it
     dxcore_error: str = ""
     tegra: bool = False
     csv_files: tuple[str, ...] = ()

@@ -161,6 +161,8 @@ def _wsl(facts: Facts) -> Iterator[Finding]:
         yield found("wsl-without-dxg", "/dev/dxg: no such device")
     elif not facts.dxcore:
         yield found("wsl-dxcore-missing", f"/usr/lib/wsl/lib/libdxcore.so: {NO_FILE}")
+    elif not facts.dxcore_loads:
+        yield found("wsl-dxcore-not-in-ldcache", facts.dxcore)
     elif facts.dxcore_error:
         yield found("wsl-no-adapter", f"{facts.dxcore}: {facts.dxcore_error}")
     shadows = [path for path in facts.library_files if not path.startswith("/usr/lib/wsl/")]

@@ -190,7 +190,11 @@ MISTAKES = {mistake.name: mistake for mistake in (
         "wsl --set-version DISTRIBUTION 2, wsl --update, wsl --shutdown", f"{DOCKER}#1542"),
     Mistake(
         "wsl-dxcore-missing", "error", "libdxcore.so is nowhere: the toolkit takes WSL 2 for plain Linux",
-        "wsl --update; /usr/lib/wsl/lib has to be named in /etc/ld.so.conf.d", f"{TOOLKIT}#1739"),
+        "wsl --update", f"{DOCKER}#1542"),
+    Mistake(
+        "wsl-dxcore-not-in-ldcache", "error",
+        "libdxcore.so is on disk, and the loader does not find it: the toolkit takes WSL 2 for plain Linux",
+        "name its folder in a file of /etc/ld.so.conf.d, then ldconfig", f"{TOOLKIT}#1739"),
     Mistake(
         "wsl-no-adapter", "error", "WSL 2 shows no adapter of NVIDIA's",
         "install the NVIDIA driver on Windows, none in WSL; then wsl --shutdown", f"{TOOLKIT}#155"),

@@ -120,6 +120,8 @@ ROWS: list[tuple[str, Facts]] = [
     ("selinux-enforcing", HEALTHY._replace(selinux_enforcing=True)),
     ("wsl-without-dxg", BARE._replace(wsl=True, kernel_version="", nodes=(), kernel_gpus=())),
     ("wsl-dxcore-missing", BARE._replace(wsl=True, dxg=True, kernel_version="", nodes=())),
+    ("wsl-dxcore-not-in-ldcache", BARE._replace(
+        wsl=True, dxg=True, kernel_version="", nodes=(), dxcore="/usr/lib/wsl/lib/libdxcore.so", dxcore_loads=False)),
     ("wsl-no-adapter", BARE._replace(wsl=True, dxg=True, dxcore="/usr/lib/wsl/lib/libdxcore.so", dxcore_error="none")),
     ("wsl-linux-driver-installed", HEALTHY._replace(wsl=True, dxg=True, dxcore="/usr/lib/wsl/lib/libdxcore.so")),
     ("tegra-without-csv", BARE._replace(tegra=True)),
