@@ -50,7 +50,6 @@ def start(root: str, host: "dict[str, Any]", show: "Callable[[], None]") -> None
     os.rename(fresh, f"{root}/{MACHINES}/{name}")
     os.close(os.open(f"{root}/{TURN}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
     changes = sc.watch_writes(f"{root}/{TURN}", *([library] if os.path.exists(library) else []))
-    os.pwrite(own, procfs.text(f"{root}/{TURN}").encode(), 0)
     if os.fork():
         os.close(changes)
         os.close(own)  # the child's copy keeps the lock
@@ -152,17 +151,13 @@ def _detach() -> None:
 def _follow(root: str, library: str, changes: int, host: "dict[str, Any]", own: int,
             show: "Callable[[], None]") -> None:
     major, placeholders = caps_major(host), bool(host["placeholders"])
-    before, shown = capabilities.state(root), procfs.text(f"{root}/{TURN}")
+    # What came or went between laying the machine and watching the tree is shown now; nobody is told of it later.
+    shown = _show(root, own, show)
+    before = capabilities.state(root)
     while os.read(changes, 4096):
-        if (turn := procfs.text(f"{root}/{TURN}")) != shown:
-            said = turn
-            try:
-                show()
-            except OSError as e:
-                said += f" {e.strerror}" + (f": {e.filename}" if e.filename else "")
-            before, shown = capabilities.state(root), turn
-            os.ftruncate(own, 0)
-            os.pwrite(own, said.encode(), 0)
+        if procfs.text(f"{root}/{TURN}") != shown:
+            shown = _show(root, own, show)
+            before = capabilities.state(root)
             if library:
                 with contextlib.suppress(OSError):
                     sc.watch_also(changes, library)  # it may have come just now
@@ -177,3 +172,15 @@ def _follow(root: str, library: str, changes: int, host: "dict[str, Any]", own: 
                 capabilities.follow_nodes(dev, before, after, major=major, placeholders=placeholders)
             before = after
             capabilities.follow_tree(root, after, major=major, devs=devs(host), placeholders=placeholders)
+
+
+def _show(root: str, own: int, show: "Callable[[], None]") -> str:
+    """Brings the machine in step with its tree; the turn that it shows then, which is written down with what failed."""
+    turn = said = procfs.text(f"{root}/{TURN}")
+    try:
+        show()
+    except OSError as e:
+        said += f" {e.strerror}" + (f": {e.filename}" if e.filename else "")
+    os.ftruncate(own, 0)
+    os.pwrite(own, said.encode(), 0)
+    return turn

@@ -38,7 +38,7 @@ WORDS: dict[str, Word] = {
     "host": Word(words.parse_host, words.host_differs),
     "log": Word(words.parse_text, words.log_differs),
 }
-ENGINES = ("spec", "runc", "crun", "podman", "docker", "containerd", "cri")
+ENGINES = ("spec", "runc", "crun", "podman", "podman-rootless", "docker", "containerd", "cri")
 PLACES = ("legacy", "cdi", "jit-cdi", "csv", "auto", "container", "engine", *ENGINES)
 VERSIONED = ("toolkit", *ENGINES[1:])
 

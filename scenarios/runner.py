@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     here = real.look() if options.target == "real" else None
     if here:
         cases = tuple(case if real.unfit(case, here) else real.translated(case, here) for case in cases)
-    jobs = plan(cases, table.chosen(options.engine, options.level), here)
+    jobs = plan(cases, table.chosen(options.engine, options.level), here, by_name=bool(options.engine or options.level))
     view = report.Report(len(jobs))
     try:
         with session(options.toolkit, complete=options.complete, here=here) as tools:
@@ -124,11 +124,14 @@ def _shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...], here: real.Real | None = None) -> tuple[Job, ...]:
-    """Every case on every engine, those that do not run with the reason."""
+def plan(cases: tuple[Case, ...], engines: tuple[Engine, ...], here: real.Real | None = None, *,
+         by_name: bool = True) -> tuple[Job, ...]:
+    """Every case on every engine, those that do not run with the reason.
+
+    Unless somebody chose the engines (`by_name`), a case that makes sense on others alone is run on those too."""
     jobs = []
     for case in cases:
-        for engine in engines:
+        for engine in engines if by_name else (*engines, *table.named_alone(case, engines)):
             # A case about containers is about those of engines too.
             level = "container" if engine.level == "engine" and "engine" not in case.levels.names else engine.level
             reason = case.levels.refuses(level) or case.engines.refuses(engine.name)
@@ -165,7 +168,7 @@ def _run(jobs: tuple[Job, ...], tools: Tools, width: int, view: report.Report, k
     """Runs the jobs; on an interrupt ends every machine, so that the threads come back at once."""
     pool = ThreadPoolExecutor(max_workers=width)
     waiting: dict[Future[Result], int] = {
-        pool.submit(play, job, f"{tools.folder}/{number:04d}", tools, keep): number for number, job in enumerate(jobs)}
+        pool.submit(play, jobs[number], f"{tools.folder}/{number:04d}", tools, keep): number for number in order(jobs)}
     results: dict[int, Result] = {}
     try:
         with view:
@@ -181,6 +184,13 @@ def _run(jobs: tuple[Job, ...], tools: Tools, width: int, view: report.Report, k
     finally:
         pool.shutdown()
     return [results[number] for number in sorted(results)]
+
+
+def order(jobs: tuple[Job, ...]) -> list[int]:
+    """The jobs by number, those that take long first, so that at the end no processor waits for one of them: engines
+    with a daemon, and cases with many steps.  What will not run is told at once."""
+    return sorted(range(len(jobs)), key=lambda number: (
+        not jobs[number].not_run, jobs[number].engine.level != "engine", -len(jobs[number].case.steps), number))
 
 
 def play(job: Job, folder: str, tools: Tools, keep: bool = False) -> Result:

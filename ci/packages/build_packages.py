@@ -129,7 +129,7 @@ def _write_control(package: Package, folder: Path, version: str, size: int) -> N
     if conffiles:
         _put(folder / "conffiles", "".join(f"{place}\n" for place in conffiles), 0o644)
     for script in sorted((HERE / "deb").glob(f"{package.name}.*")):
-        _put(folder / script.suffix[1:], script.read_text(), 0o755)
+        _put(folder / script.suffix[1:], script.read_text().replace("VERSION", version), 0o755)
 
 
 def _put(path: Path, text: str, mode: int) -> None:

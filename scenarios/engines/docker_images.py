@@ -26,9 +26,12 @@ _KEEPING = threading.Lock()
 def lay(store: str, data: str, images: Iterable[Archive]) -> set[str]:
     """Writes into a data folder, which no daemon uses yet, those of the images that `store` has; their names."""
     names: dict[str, dict[str, str]] = {}
+    laid: set[str] = set()
     for image in images:
         if os.path.isdir(_place(store, image)):
-            shutil.copytree(f"{_place(store, image)}/data", data, symlinks=True, dirs_exist_ok=True)
+            if image.id not in laid:
+                shutil.copytree(f"{_place(store, image)}/data", data, symlinks=True, dirs_exist_ok=True)
+            laid.add(image.id)
             names[image.name.rpartition(":")[0]] = {image.name: image.id}
     if names:
         Path(f"{data}/{NAMES}").write_text(json.dumps({"Repositories": names}), encoding="utf-8")

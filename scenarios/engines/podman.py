@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
-from scenarios.engines.containers import CannotExpress, EngineSession, Ran
+from scenarios.engines.containers import SPECS, CannotExpress, EngineSession, Ran
 from scenarios.engines.on_machine import OnMachine, opened, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
@@ -39,6 +39,7 @@ nvidia-legacy = ["/usr/bin/nvidia-container-runtime.legacy"]
 STORAGE = """[storage]
 driver = "overlay"
 graphroot = "{0}/graph"
+rootless_storage_path = "{0}/graph"
 runroot = "{0}/run"
 [storage.options]
 additionalimagestores = [{1}]
@@ -46,7 +47,9 @@ additionalimagestores = [{1}]
 _LOADING = threading.Lock()
 
 
-def _version() -> str:
+@functools.cache
+def version() -> str:
+    """That of the podman on this machine's PATH, "0" if it does not say."""
     said = subprocess.run(["podman", "--version"], capture_output=True, text=True, check=False).stdout
     found = re.search(r"[0-9]+(\.[0-9]+)+", said)
     return found[0] if found else "0"
@@ -63,17 +66,21 @@ def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
 
 
 ENGINE = Engine(name="podman", level="engine", unavailable=functools.partial(unavailable, "podman", "runc"), open=_open,
-                version=_version)
+                version=version)
 
 
 class Podman:
     """podman as root."""
 
     name = "podman"
+    loaded = "podman"  # beside an archive: the mark that the store of all cases has it
+    as_user: tuple[str, ...] = ()  # what leads a command to the user of the engine
 
     def __init__(self, on: OnMachine, folder: str, images: str) -> None:
-        self.version = _version()
+        self.version = version()
         self._on, self._folder, self._images = on, folder, images
+        self._stays: set[str] = set()  # containers that do not go by themselves
+        self._unsure = False  # whether a container was started and its end was not seen
         self._label = os.path.basename(on.folder)
         os.makedirs(folder)
         os.makedirs(images, exist_ok=True)
@@ -87,7 +94,7 @@ class Podman:
             f.write(text)
 
     def _podman(self, *words: str, storage: str = "storage.conf") -> "subprocess.CompletedProcess[str]":
-        return self._on.command(["podman", *words], self._environment(storage))
+        return self._on.command([*self.as_user, "podman", *words], self._environment(storage))
 
     def _environment(self, storage: str = "storage.conf") -> dict[str, str]:
         return {"HOME": self._folder, "CONTAINERS_CONF": f"{self._folder}/containers.conf",
@@ -96,28 +103,51 @@ class Podman:
     def load(self, image: Archive) -> None:
         """Loads the image into the store of all cases, unless another case did."""
         with _LOADING:
-            if os.path.exists(f"{image.path}.podman"):
+            if os.path.exists(f"{image.path}.{self.loaded}"):
                 return
             done = self._podman("load", "--quiet", "--input", image.path, storage="images.conf")
             if done.returncode:
                 raise NvsimError(f"podman load failed: {done.stderr.strip()}", source=image.path)
-            with open(f"{image.path}.podman", "w", encoding="ascii"):
+            with open(f"{image.path}.{self.loaded}", "w", encoding="ascii"):
                 pass
 
     def run(self, run: Run, image: Archive) -> Ran:
         """`podman run` as a user of podman writes the request.  Raises CannotExpress for --gpus of podman 4."""
         if run.gpus and run.engine != "podman" and not at_least(self.version, "5.0"):
             raise CannotExpress(f"podman {self.version} accepts --gpus and ignores it; podman 5 knows it")
+        return self._background(run, image) if run.detach else self._foreground(run, image)
+
+    def _foreground(self, run: Run, image: Archive) -> Ran:
+        """A container that podman itself removes at its end: to be asked for that is one more start of podman."""
+        before = set(self._told())
+        self._unsure = True
+        done = self._podman("run", "--rm", *self._words(run, image))
+        self._unsure = False
+        told = [name for name in self._told() if name not in before]
+        return Ran(id=told[0] if told else "", exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def _told(self) -> list[str]:
+        """The containers that the low-level runtime was told about."""
+        specs = self._on.outside(f"{self._on.host.root}/{SPECS}")
+        return [name.removesuffix(".json") for name in os.listdir(specs) if name.endswith(".json")]
+
+    def _background(self, run: Run, image: Archive) -> Ran:
         file = f"{self._folder}/cid-{len(os.listdir(self._folder))}"
-        runtime = ["--runtime", f"/usr/bin/{run.runtime}"] if run.runtime else []
-        done = self._podman("run", "--pull", "never", "--cidfile", file, "--hostname", "nvsim", "--cgroups",
-                            "no-conmon", "--cgroup-parent", f"/{cgroups.name(self._label)}", *runtime,
-                            *flags(run), image.name, *run.command)
+        done = self._podman("run", "--cidfile", file, *self._words(run, image))
         container = ""
         if os.path.exists(file):
             with open(file, encoding="ascii") as f:
                 container = f.read().strip()
+        self._stays.add(container)
         return Ran(id=container, exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def _words(self, run: Run, image: Archive) -> list[str]:
+        runtime = ["--runtime", f"/usr/bin/{run.runtime}"] if run.runtime else []
+        return ["--pull", "never", "--hostname", "nvsim", *self._in_cgroup(), *runtime, *flags(run), image.name,
+                *run.command]
+
+    def _in_cgroup(self) -> list[str]:
+        return ["--cgroups", "no-conmon", "--cgroup-parent", f"/{cgroups.name(self._label)}"]
 
     def execute(self, container: str, run: Exec) -> Ran:
         """`podman exec`."""
@@ -127,19 +157,21 @@ class Podman:
 
     def remove(self, container: str) -> None:
         """`podman rm --force`, without waiting for a process that does not listen."""
-        self._podman("rm", "--force", "--time", "0", container)
+        if container in self._stays:
+            self._podman("rm", "--force", "--time", "0", container)
 
     def shell(self, container: str, *, terminal: bool) -> list[str]:
         """`podman exec` with the settings of this case."""
         settings = [f"{name}={value}" for name, value in self._environment().items()]
-        return ["env", *settings, "podman", "exec", *(["--tty"] if terminal else []), "--interactive", container,
-                "/bin/sh"]
+        return [*self.as_user, "env", *settings, "podman", "exec", *(["--tty"] if terminal else []), "--interactive",
+                container, "/bin/sh"]
 
     def own(self, mount: str) -> bool:
         """podman keeps its stores mounted on themselves."""
         return mount in (f"{self._folder}/graph/overlay", f"{self._images}/overlay")
 
     def clear(self) -> None:
-        """Removes all containers, then what is left of their control groups."""
-        self._podman("rm", "--all", "--force", "--time", "0")
+        """Removes all containers that may be there, then what is left of their control groups."""
+        if self._stays or self._unsure:
+            self._podman("rm", "--all", "--force", "--time", "0")
         cgroups.remove_own(self._label)

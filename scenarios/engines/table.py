@@ -4,11 +4,13 @@ import os
 import sys
 
 from nvsim.errors import NvsimError
-from scenarios.engines import containerd, cri, docker, oci, podman, spec
+from scenarios.engines import containerd, cri, docker, oci, podman, podman_rootless, spec
 from scenarios.engines.session import Engine
+from scenarios.model import Case
 
 ENGINES = {engine.name: engine for engine in (
-    spec.ENGINE, oci.engine("runc"), oci.engine("crun"), podman.ENGINE, docker.ENGINE, containerd.ENGINE, cri.ENGINE)}
+    spec.ENGINE, oci.engine("runc"), oci.engine("crun"), podman.ENGINE, podman_rootless.ENGINE,
+    docker.ENGINE, containerd.ENGINE, cri.ENGINE)}
 DEFAULT = ("runc", "crun", "podman", "docker")
 
 
@@ -35,3 +37,10 @@ def chosen(names: list[str] | None, levels: list[str] | None) -> tuple[Engine, .
     if not ready:
         print("nvsim: level spec only", file=sys.stderr)
     return ready or (ENGINES["spec"],)
+
+
+def named_alone(case: Case, chosen: tuple[Engine, ...]) -> tuple[Engine, ...]:
+    """The engines of a case that makes sense on none of those that a run has chosen by itself."""
+    if not case.engines.names or any(engine.name in case.engines.names for engine in chosen):
+        return ()
+    return tuple(ENGINES[name] for name in case.engines.names)

@@ -46,7 +46,7 @@ def test_a_command_line_of_a_page_exists(line: str) -> None:
     words = shlex.split(line)[1:]
     assert words[0] in cli.COMMANDS
     if words[0] == "run":
-        # A word that is no file and no CASE must be the name of a case.
+        # A word that is no file must be the name of a case.
         options = runner._options(words[1:])
         names = [word for word in options.cases if not word.endswith(".yaml")]
         assert not names or model.select(tuple(names))

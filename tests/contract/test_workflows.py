@@ -219,6 +219,7 @@ def test_the_pods_of_the_job_run_every_shard_once(tmp_path: Path) -> None:
         assert words[1:4] == ["run", "-e", "emulated"]
         options = runner._options(words[words.index("--") + 1:])
         assert options.junit == f"/results/scenarios-{index}.xml"
+        assert options.html == f"/results/scenarios-{index}.html"
         shards.append(options.shard)
     assert shards == [(index + 1, job["completions"]) for index in range(job["completions"])]
 

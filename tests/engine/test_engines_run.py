@@ -5,21 +5,23 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from scenarios import model
-from scenarios.engines import on_machine, table
+from scenarios.engines import on_machine, podman_rootless, table
 from scenarios.engines.docker import CONFIG, daemon
 from scenarios.runner import session
 
 pytestmark = pytest.mark.engine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PROGRAMS = {"podman": "podman", "docker": "dockerd", "containerd": "containerd", "cri": "containerd"}
+PROGRAMS = {"podman": "podman", "podman-rootless": "newuidmap", "docker": "dockerd", "containerd": "containerd",
+            "cri": "containerd"}
 ASKED = """
 about: one GPU of eight, whatever the engine and the form of the request
 host: a100x8
@@ -39,6 +41,21 @@ steps:
     expect: {gpus: [], mounts: {/: {options: [ro]}}}
   - run: ctr run --rm --runc-binary nvidia-container-runtime --env NVIDIA_VISIBLE_DEVICES=9 debian c1
     expect: {exit: 125, stderr: {contains: failed to get device handle from index}}
+"""
+ROOTLESS = """
+about: a user without root gets the GPU that was asked for, and no other
+host: a100x8
+modes: [cdi, legacy]
+engines: {only: podman-rootless, because: it is about ordinary users}
+config: {nvidia-container-cli: {no-cgroups: true}}
+before: [nvidia-ctk cdi generate --feature-flag=no-additional-gids-for-device-nodes --output=/etc/cdi/nvidia.yaml]
+steps:
+  - run: podman run --rm --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=5 debian nvidia-smi -L
+    expect: {gpus: [5], devices: {/dev/nvidia5: rw, /dev/nvidia0: missing}, stdout: {matches: "^GPU 0: .*\\n$"}}
+  - run: podman run -d --name stays --device nvidia.com/gpu=3 debian sleep 1000
+    expect: {gpus: [3], devices: {/dev/nvidia3: rw, /dev/nvidia0: missing}}
+  - exec: podman exec stays sh -c 'cat /proc/self/uid_map; stat -c %u:%g /dev/nvidia3; id -u; exit 3'
+    expect: {exit: 3, stdout: {matches: " *0 +1000 +1\\n +1 +100000 +65536\\n65534:65534\\n0\\n"}}
 """
 STAYS = """
 about: a container that stays
@@ -80,11 +97,19 @@ def test_every_form_of_request_leads_to_the_same_container(engine: str, tmp_path
     assert leftovers(tmp_path / "state") == []
 
 
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder that all users may enter, unlike tmp_path: what a machine opens to its users, it has for itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("engine", sorted(PROGRAMS))
-def test_what_a_killed_run_left_is_gone_after_the_next(engine: str, tmp_path: Path,
+def test_what_a_killed_run_left_is_gone_after_the_next(engine: str, tmp_path: Path, passable: Path,
                                                        requires: Callable[..., None]) -> None:
     requires("root", "runc", PROGRAMS[engine])
-    marker, state = tmp_path / "marker", tmp_path / "state"
+    marker, state = passable / "marker", passable / "state"
     (tmp_path / "case.yaml").write_text(STAYS.replace("MARKER", str(marker)))
     process = subprocess.Popen(command(state, str(tmp_path / "case.yaml"), "--engine", engine), cwd=REPOSITORY,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -94,12 +119,40 @@ def test_what_a_killed_run_left_is_gone_after_the_next(engine: str, tmp_path: Pa
         time.sleep(0.1)
     groups = glob.glob(f"/sys/fs/cgroup/devices/nvsim-{process.pid}-*") + glob.glob(
         f"/sys/fs/cgroup/nvsim-{process.pid}-*")
-    assert groups
+    assert groups or engine == "podman-rootless"  # users have none
     process.kill()
     process.wait()
     (tmp_path / "next.yaml").write_text("about: x\nhost: t4x1\nsteps: [{host: 'true'}]\n")
     assert run(state, str(tmp_path / "next.yaml"), "--engine", "runc").returncode == 0
     assert leftovers(state) == [] and not any(os.path.exists(group) for group in groups)
+
+
+def test_podman_of_a_user_injects_by_cdi_and_by_the_legacy_hook(tmp_path: Path, requires: Callable[..., None]) -> None:
+    """No engine is named: the case names one that is none of the default."""
+    requires("root", "runc", "podman", "newuidmap")
+    (tmp_path / "case.yaml").write_text(ROOTLESS)
+    users = sorted(os.listdir("/run/user")) if os.path.isdir("/run/user") else []
+    done = run(tmp_path / "state", str(tmp_path / "case.yaml"))
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
+    assert leftovers(tmp_path / "state") == []
+    assert (sorted(os.listdir("/run/user")) if os.path.isdir("/run/user") else []) == users
+
+
+def test_where_users_may_make_no_namespaces_podman_without_root_says_so(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "limit").write_text("0\n")
+    monkeypatch.setattr(podman_rootless, "unavailable", lambda *programs: "")
+    monkeypatch.setattr(podman_rootless, "LIMITS", ((str(tmp_path / "none"), "0"), (str(tmp_path / "limit"), "0")))
+    assert podman_rootless.unready() == f"ordinary users may not make user namespaces here: {tmp_path}/limit"
+    (tmp_path / "limit").write_text("1000\n")
+    assert podman_rootless.unready() == ""
+
+
+def test_the_folders_that_are_closed_to_others_are_those_without_the_bit(tmp_path: Path) -> None:
+    (tmp_path / "open" / "closed" / "open").mkdir(parents=True)
+    (tmp_path / "open" / "closed").chmod(0o750)
+    found = podman_rootless.closed(str(tmp_path / "open" / "closed" / "open"))
+    assert [path for path in found if path.startswith(f"{tmp_path}/")] == [f"{tmp_path}/open/closed"]
 
 
 def test_a_machine_with_gpus_runs_cases_on_them(tmp_path: Path, requires: Callable[..., None]) -> None:

@@ -73,6 +73,7 @@ class Bench:
 
     def __init__(self, tools: Tools, folder: Path, pool: ThreadPoolExecutor) -> None:
         self._tools, self._folder, self._pool = tools, folder, pool
+        self._cases = {case.name: case for case in model.cases()}
         self._unbroken: dict[str, Future[Result]] = {}
         self._broken: dict[tuple[str, str], Future[Result]] = {}
 
@@ -96,8 +97,8 @@ class Bench:
         return result
 
     def _play(self, case: str, name: str, tools: Tools) -> Result:
-        (chosen,) = model.select((case,))
-        return runner.play(runner.Job(chosen, table.ENGINES["runc"]), f"{tools.folder}/{name}", tools)
+        job = runner.Job(self._cases[case], table.ENGINES["runc"])
+        return runner.play(job, f"{tools.folder}/{name}", tools)
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +145,9 @@ def test_a_broken_toolkit_is_caught(mutation: Mutation, case: str, bench: Callab
     assert "Traceback" not in told(broken), told(broken)
 
 
-def test_the_list_is_long_enough_and_its_words_are_those_of_expect() -> None:
+def test_the_list_is_long_enough_and_its_cases_and_words_exist() -> None:
     assert len(MUTATIONS) >= 20
+    assert {case for mutation in MUTATIONS for case in mutation.caught} <= {case.name for case in model.cases()}
     assert len({(mutation.file, mutation.text, mutation.to) for mutation in MUTATIONS}) == len(MUTATIONS)
     for mutation in MUTATIONS:
         assert mutation.caught and set(mutation.caught.values()) <= set(checks.WORDS), mutation.name

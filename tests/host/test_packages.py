@@ -96,6 +96,19 @@ def test_an_upgrade_keeps_what_the_user_configured(host: Machine, debs: list[Pat
     assert out(host, "cat /etc/nvidia-container-toolkit/nvidia-cdi-refresh.env") == "NVIDIA_DRIVER_ROOT=/x\n"
 
 
+def test_units_that_an_old_version_had_in_etc_go(host: Machine, debs: list[Path]) -> None:
+    """Until 1.18.0 they were conffiles in /etc, and would hide those in /lib."""
+    unit = "/etc/systemd/system/nvidia-cdi-refresh.service"
+    fields = {"Package": "nvidia-container-toolkit-base", "Version": "1.18.0-1", "Architecture": "all",
+              "Maintainer": "x", "Description": "x"}
+    control = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    out(host, f"mkdir -p /var/log/old/DEBIAN /var/log/old/etc/systemd/system; cd /var/log/old; echo x > .{unit}; "
+              f"echo {unit} > DEBIAN/conffiles; printf '%s' '{control}' > DEBIAN/control; "
+              f"dpkg-deb -b . /var/log/old.deb; dpkg -i /var/log/old.deb; test -e {unit}")
+    out(host, f"dpkg -i {' '.join(map(str, debs))}")
+    assert host.run(["test", "-e", unit]).returncode == 1
+
+
 def test_rpm_has_the_same_files(debs: list[Path], tmp_path: Path, requires: Requires) -> None:
     requires("rpmbuild")
     rpms = {path.name.rpartition(f"-{__version__}")[0]: path for path in packages_of(tmp_path, "rpm")}

@@ -84,7 +84,8 @@ def test_ctr_gets_a_request_in_its_own_words() -> None:
 
 def test_engines_are_chosen_by_name_or_level() -> None:
     assert [engine.name for engine in table.chosen(["podman"], None)] == ["podman"]
-    assert [engine.name for engine in table.chosen(None, ["engine"])] == ["podman", "docker", "containerd", "cri"]
+    assert [engine.name for engine in table.chosen(None, ["engine"])] == ["podman", "podman-rootless", "docker",
+                                                                           "containerd", "cri"]
     with pytest.raises(NvsimError, match="no engine has this level"):
         table.chosen(["podman"], ["spec"])
 

@@ -175,7 +175,7 @@ def _check_restart(options: EngineOptions) -> None:
         if options.restart not in ("none", "signal", "systemd"):
             raise ConfigError(f"invalid restart mode specified: {options.restart}", source="--restart-mode",
                               hint="signal, systemd or none")
-        if (options.name, options.restart) == ("crio", "signal"):
+        if (options.name, options.restart) == ("crio", "signal") and not options.hook:
             raise ConfigError("supporting crio via signal is unsupported", source="--restart-mode", hint="use systemd")
 
 

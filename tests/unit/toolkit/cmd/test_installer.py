@@ -229,7 +229,8 @@ def test_crio_keeps_the_runtimes_for_the_pods_that_name_them(files):
 
 
 def test_crios_hook_goes_with_the_installer(files):
-    process = daemon(files, "--config-mode", "hook", "--hooks-dir", f"{files}/hooks", engine="crio")
+    process = daemon(files, "--config-mode", "hook", "--hooks-dir", f"{files}/hooks", "--restart-mode", "signal",
+                     engine="crio")  # nobody has to restart it
     hook = json.loads((files / "hooks/oci-nvidia-hook.json").read_text())
     assert hook["hook"]["path"] == f"{files}/nv/toolkit/nvidia-container-runtime-hook"
     assert ended(process)[0] == 0
