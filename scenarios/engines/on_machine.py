@@ -14,7 +14,7 @@ from nvsim.errors import NvsimError
 from nvsim.machine import Cgroup, Machine
 from scenarios import bundle, cgroups, checks, hosts
 from scenarios.checks import Expect
-from scenarios.engines import logs
+from scenarios.engines import before, logs
 from scenarios.engines.session import Tools
 from scenarios.model import Case
 from scenarios.outcome import Outcome
@@ -70,8 +70,8 @@ def opened(runtime: str, level: str, case: Case, folder: str, tools: Tools) -> "
         on = OnMachine(case, level, folder, host, machine)
         if level == "engine":
             on.shield("/var/lib")
-        for line in case.before:
-            done = on.shell(line)
+        for number, line in enumerate(case.before):
+            done = before.done(on, number, tools)
             if done.exit:
                 raise NvsimError(f"`{line}` exited {done.exit}: {(done.stderr or '').strip()}",
                                  source=f"{case.path}: before")
