@@ -51,14 +51,16 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
     The program that led it into the machine goes last, by itself: without that one the dead daemon would be a child of
     the real machine's process 1, which may collect it late, and until then the machine could not end."""
-    try:
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+    led: list[int] = []
+    if process.poll() is None:
+        with contextlib.suppress(OSError), open(  # not every kernel lists children
+                f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
             led = [int(word) for word in f.read().split()]
-    except OSError:  # it has ended, or this kernel does not list children
-        led = []
-    for pid in led or [process.pid]:
+    for pid in led:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    if not led:
+        process.kill()
     process.wait()
 
 
