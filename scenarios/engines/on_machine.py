@@ -14,7 +14,7 @@ from nvsim.errors import NvsimError
 from nvsim.machine import Cgroup, Machine
 from scenarios import bundle, cgroups, checks, hosts
 from scenarios.checks import Expect
-from scenarios.engines import logs
+from scenarios.engines import before, logs
 from scenarios.engines.session import Tools
 from scenarios.model import Case
 from scenarios.outcome import Outcome
@@ -51,14 +51,16 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
     The program that led it into the machine goes last, by itself: without that one the dead daemon would be a child of
     the real machine's process 1, which may collect it late, and until then the machine could not end."""
-    try:
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+    led: list[int] = []
+    if process.poll() is None:
+        with contextlib.suppress(OSError), open(  # not every kernel lists children
+                f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
             led = [int(word) for word in f.read().split()]
-    except OSError:  # it has ended, or this kernel does not list children
-        led = []
-    for pid in led or [process.pid]:
+    for pid in led:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    if not led:
+        process.kill()
     process.wait()
 
 
@@ -70,8 +72,8 @@ def opened(runtime: str, level: str, case: Case, folder: str, tools: Tools) -> "
         on = OnMachine(case, level, folder, host, machine)
         if level == "engine":
             on.shield("/var/lib")
-        for line in case.before:
-            done = on.shell(line)
+        for number, line in enumerate(case.before):
+            done = before.done(on, number, tools)
             if done.exit:
                 raise NvsimError(f"`{line}` exited {done.exit}: {(done.stderr or '').strip()}",
                                  source=f"{case.path}: before")

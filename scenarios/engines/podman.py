@@ -15,7 +15,7 @@ from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
 from scenarios.engines.containers import SPECS, CannotExpress, EngineSession, Ran
-from scenarios.engines.on_machine import OnMachine, opened, unavailable
+from scenarios.engines.on_machine import RUN, OnMachine, opened, unavailable
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import Exec, Run, flags
@@ -36,11 +36,12 @@ nvidia = ["/usr/bin/nvidia-container-runtime"]
 nvidia-cdi = ["/usr/bin/nvidia-container-runtime.cdi"]
 nvidia-legacy = ["/usr/bin/nvidia-container-runtime.legacy"]
 """
+# With a runroot of more than 50 characters each run waits 20 seconds for its clean-up: it lies in the machine's /run.
 STORAGE = """[storage]
 driver = "overlay"
 graphroot = "{0}/graph"
 rootless_storage_path = "{0}/graph"
-runroot = "{0}/run"
+runroot = "{2}"
 [storage.options]
 additionalimagestores = [{1}]
 """
@@ -86,8 +87,9 @@ class Podman:
         os.makedirs(images, exist_ok=True)
         limits = "pids_limit = 0" if on.case.cgroup == "v2" else ""  # a hybrid host's cgroup2 may lack that controller
         self._write("containers.conf", CONF.format(containers=limits))
-        self._write("storage.conf", STORAGE.format(folder, f'"{images}"'))
-        self._write("images.conf", STORAGE.format(images, "").replace(f"{images}/graph", images))
+        self._write("storage.conf", STORAGE.format(folder, f'"{images}"', f"{RUN}/podman"))
+        shared = STORAGE.format(images, "", f"{RUN}/podman-images")
+        self._write("images.conf", shared.replace(f"{images}/graph", images))
 
     def _write(self, name: str, text: str) -> None:
         with open(f"{self._folder}/{name}", "w", encoding="utf-8") as f:

@@ -24,6 +24,7 @@ class Tools:
     toolkit_version: str = ""
     here: Real | None = None  # this machine, when cases run on its own GPUs
     machines: set[int] = field(default_factory=set)  # process 1 of each machine that runs, for an interrupted run
+    generated: dict[tuple[str, ...], tuple[str, int]] = field(default_factory=dict)  # see scenarios.engines.before
 
     @contextmanager
     def registered(self, pid: int) -> Iterator[None]:

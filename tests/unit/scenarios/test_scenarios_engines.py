@@ -8,7 +8,7 @@ import pytest
 
 from nvsim.errors import NvsimError
 from scenarios import archive, request
-from scenarios.engines import containers, cri, docker, logs, table
+from scenarios.engines import containers, cri, docker, logs, on_machine, table
 from scenarios.engines.containerd import Containerd
 from scenarios.engines.containers import CannotExpress
 from scenarios.request import Exec
@@ -106,3 +106,13 @@ def test_engines_that_are_missing_are_left_out_aloud_and_never_in_ci(monkeypatch
     monkeypatch.delenv("CI")
     reasons |= dict.fromkeys(("runc", "crun"), "needs root")
     assert [engine.name for engine in table.chosen(None, None)] == ["spec"]
+
+
+def test_a_daemon_ends_before_the_program_that_led_it_into_the_machine() -> None:
+    import subprocess
+
+    with subprocess.Popen(["sh", "-c", "sleep 1000 & echo up; wait; exit 7"], stdout=subprocess.PIPE, text=True) as led:
+        assert led.stdout and led.stdout.readline() == "up\n"
+        on_machine.kill(led)
+    assert led.returncode == 7  # by itself, once it had seen the other end
+    on_machine.kill(led)  # nothing, for one that has ended
