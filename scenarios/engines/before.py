@@ -27,7 +27,7 @@ def done(on: "OnMachine", number: int, tools: "Tools") -> Outcome:
     if not path or not all(map(output_of, on.case.before[:number])):
         return on.shell(line)
     config = hosts.config_of(on.case, ())
-    key = (repr(on.case.host), repr(config), *on.case.before[:number + 1])
+    key = (tools.toolkit, repr(on.case.host), repr(config), *on.case.before[:number + 1])
     if key in tools.generated:
         text, mode = tools.generated[key]
         on.write(path, text)

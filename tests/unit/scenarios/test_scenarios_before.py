@@ -1,37 +1,36 @@
-"""scenarios/engines/before.py: which commands of `before:` need not be run again, and on which machine."""
+"""scenarios/engines/before.py: a specification is generated once for machines that are alike, and only for those."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pytest
 
 from scenarios import model
 from scenarios.engines import before
-from scenarios.engines.on_machine import OnMachine
 from scenarios.engines.session import Tools
 from scenarios.images import Store
 from scenarios.outcome import Outcome
 
-GENERATE = "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+LINE = "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+CASE = model.parse(f"about: x\nhost: t4x1\nmode: cdi\nbefore: [{LINE}]\nsteps: [{{run: docker run debian}}]\n",
+                   "c.yaml")[0]
 
 
-class Machine:
-    """A machine of a case in a folder, whose shell writes the number of the command into the file."""
+class OneMachine:
+    """A machine whose /etc is a folder; its shell writes what it was told and counts."""
 
-    level = "container"
-    ran: list[str] = []  # of all machines
-
-    def __init__(self, root: Path, text: str) -> None:
-        self.root, self.case = root, model.parse(text, "case.yaml")[0]
+    def __init__(self, root: Path, case: model.Case = CASE) -> None:
+        self.case, self.level, self.ran, self._root = case, "container", 0, root
 
     def shell(self, line: str) -> Outcome:
-        self.ran.append(line)
-        self.write(before.output_of(line) or "/other", f"{len(self.ran)}")
+        self.ran += 1
+        self.write("/etc/cdi/nvidia.yaml", f"made by {self._root.name}")
         return Outcome(level="container", exit=0)
 
     def outside(self, path: str) -> str:
-        return f"{self.root}{path}"
+        return f"{self._root}{path}"
 
     def write(self, path: str, text: str) -> None:
         os.makedirs(os.path.dirname(self.outside(path)), exist_ok=True)
@@ -41,30 +40,35 @@ class Machine:
         return Path(self.outside(path)).read_text()
 
 
-def test_a_specification_is_written_once_for_machines_that_are_alike(tmp_path: Path) -> None:
-    tools = Tools(folder=str(tmp_path), images=Store(str(tmp_path / "images")), toolkit="", probe="")
-    Machine.ran.clear()
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    return Tools(folder=str(tmp_path), images=Store(str(tmp_path / "images")), toolkit="/opt/a", probe="")
 
-    def specification(name: str, text: str) -> str:
-        machine = Machine(tmp_path / name, text)
-        for number in range(len(machine.case.before)):
-            assert before.done(cast(OnMachine, machine), number, tools).exit == 0
-        return machine.read("/etc/cdi/nvidia.yaml")
 
-    plain = f"about: x\nhost: t4x1\nmode: cdi\nbefore: [{GENERATE}]\nsteps: [{{host: 'true'}}]\n"
-    assert specification("first", plain) == "1"
-    os.chmod(tmp_path / "first/etc/cdi/nvidia.yaml", 0o600)
-    assert specification("second", plain) == "1" and len(Machine.ran) == 1
-    assert specification("other-host", plain.replace("t4x1", "a100x8")) == "2"
-    assert specification("other-mode", plain.replace("mode: cdi", "mode: jit-cdi")) == "3"
-    changed = plain.replace(f"[{GENERATE}]", f"['rm /dev/nvidia0', {GENERATE}]")
-    assert [specification("changed", changed), specification("again", changed)] == ["5", "7"]
+def second(tmp_path: Path, tools: Tools, other: Tools, case: model.Case = CASE) -> Any:
+    """Another machine, after one that was first."""
+    first, later = OneMachine(tmp_path / "first"), OneMachine(tmp_path / "later", case)
+    assert before.done(first, 0, tools).exit == 0 and first.ran == 1  # type: ignore[arg-type]
+    assert before.done(later, 0, other).exit == 0  # type: ignore[arg-type]
+    return later
+
+
+def test_a_machine_like_an_earlier_one_gets_its_file(tmp_path: Path, tools: Tools) -> None:
+    later = second(tmp_path, tools, tools)
+    assert (later.ran, later.read("/etc/cdi/nvidia.yaml")) == (0, "made by first")
+
+
+def test_another_toolkit_generates_its_own(tmp_path: Path, tools: Tools) -> None:
+    assert second(tmp_path, tools, replace(tools, toolkit="/opt/b")).ran == 1
+
+
+def test_another_configuration_generates_its_own(tmp_path: Path, tools: Tools) -> None:
+    assert second(tmp_path, tools, tools, replace(CASE, config={"nvidia-ctk": {"path": "/x"}})).ran == 1
 
 
 @pytest.mark.parametrize("line", [
-    f"{GENERATE} && true", f"X=1 {GENERATE}", "nvidia-ctk cdi generate", f"{GENERATE} --output=/b", f"{GENERATE} > /a",
-    "nvidia-ctk cdi generate --output=a.yaml", "nvidia-ctk cdi list --output=/a", f"{GENERATE}; rm /dev/nvidia0",
-    "nvidia-ctk cdi generate --output=$X", f"{GENERATE}\nrm /dev/nvidia0"])
-def test_any_other_command_is_run_each_time(line: str) -> None:
+    "nvidia-ctk cdi list", "nvidia-ctk cdi generate", f"{LINE} > /dev/null", f"X=1 {LINE}",
+    f"{LINE} --output=/etc/other.yaml", "nvidia-ctk cdi generate --output=here.yaml"])
+def test_any_other_command_is_run(line: str) -> None:
     assert before.output_of(line) == ""
-    assert before.output_of(f"{GENERATE} --vendor=management.nvidia.com") == "/etc/cdi/nvidia.yaml"
+    assert before.output_of(LINE) == "/etc/cdi/nvidia.yaml"
