@@ -90,8 +90,8 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--toolkit", metavar="DIR", default="", help="the programs under test; default: ours")
     parser.add_argument("--complete", action="store_true", help="programs that --toolkit DIR lacks are ours")
     parser.add_argument("--target", default="emulated", choices=("emulated", "real"), help="where the cases run")
-    parser.add_argument("-j", "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N",
-                        help="cases at a time; default: one per processor")
+    parser.add_argument("-j", "--jobs", type=_positive, default=(os.cpu_count() or 1) + 1, metavar="N",
+                        help="cases at a time; default: one more than processors, since engines wait")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only each N-th case, from the I-th on")
     parser.add_argument("--family", action="append", metavar="FAMILY", help="only cases of this family")
     parser.add_argument("--junit", metavar="FILE", help="also writes the results as JUnit XML")
