@@ -43,9 +43,13 @@ def unready() -> str:
 
 
 def closed(path: str) -> list[str]:
-    """The folders on the way to a file, and the file's own if it is one, that others than their owner may not enter."""
-    parts = os.path.realpath(path).split("/")
-    folders = ["/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1)]
+    """The folders on the way to a file, and the file's own if it is one, that others than their owner may not enter;
+    where it is a link, those on the way to its target too."""
+    folders: dict[str, None] = {}
+    while path:
+        parts = os.path.realpath(os.path.dirname(path)).rstrip("/").split("/") + [os.path.basename(path)]
+        folders |= dict.fromkeys("/".join(parts[:count]) or "/" for count in range(1, len(parts) + 1))
+        path = os.path.join("/".join(parts[:-1]), os.readlink(path)) if os.path.islink(path) else ""
     return [folder for folder in folders if os.path.isdir(folder) and not os.stat(folder).st_mode & stat.S_IXOTH]
 
 

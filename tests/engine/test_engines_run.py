@@ -155,6 +155,17 @@ def test_the_folders_that_are_closed_to_others_are_those_without_the_bit(tmp_pat
     assert [path for path in found if path.startswith(f"{tmp_path}/")] == [f"{tmp_path}/open/closed"]
 
 
+def test_a_link_leads_through_the_folders_of_its_own_and_of_its_target(tmp_path: Path) -> None:
+    """As the python of a virtual environment in a closed folder is."""
+    for name in ("venv", "python"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name).chmod(0o700)
+    (tmp_path / "python/bin/python3").touch()
+    (tmp_path / "venv/bin/python").symlink_to(tmp_path / "python/bin/python3")
+    found = podman_rootless.closed(str(tmp_path / "venv/bin/python"))
+    assert [path for path in found if path.startswith(f"{tmp_path}/")] == [f"{tmp_path}/venv", f"{tmp_path}/python"]
+
+
 def test_a_machine_with_gpus_runs_cases_on_them(tmp_path: Path, requires: Callable[..., None]) -> None:
     """An emulated machine is the real one here: it differs from the case's in GPUs and driver."""
     requires("root", "runc")

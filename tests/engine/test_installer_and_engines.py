@@ -43,8 +43,9 @@ def test_containerd_ends_at_the_signal_for_systemd_to_start_it_anew(requires, tm
     requires("root", "containerd", "unshare")
     folder = tmp_path_factory.mktemp("c")
     (folder / "config.toml").write_text(CONTAINERD.format(folder))
-    engine = subprocess.Popen(["unshare", "-nm", "containerd", "-c", folder / "config.toml"], stderr=subprocess.PIPE,
-                              text=True)
+    # Go leaves the signal ignored where nohup had it ignored.
+    command = ["env", "--default-signal=HUP", "unshare", "-nm", "containerd", "-c", folder / "config.toml"]
+    engine = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         followed(engine.stderr, "containerd successfully booted")
         done = subprocess.run(
