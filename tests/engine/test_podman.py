@@ -7,17 +7,19 @@ import pytest
 
 from nvsim import build, profile
 from nvsim.machine import Machine
-from scenarios import images
+from scenarios import cgroups, images
 from toolkit import launchers
 
 pytestmark = pytest.mark.engine
 
+LABEL = "podman"
 CONF = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 netns = "none"
 [engine]
 cgroup_manager = "cgroupfs"
+lock_type = "file"
 events_logger = "file"
 runtime = "runc"
 """
@@ -49,11 +51,13 @@ def podman(tmp_path_factory):
                 made = machine.run(["nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml"], env=own)
                 assert made.returncode == 0, made.stderr
             return machine.run(
-                ["podman", "run", "--rm", "--runtime", f"{work}/bin/nvidia-container-runtime",
-                 "-e", "NVIDIA_VISIBLE_DEVICES=2", "--rootfs", f"{image}:O", *command], env=own, timeout=120)
+                ["podman", "run", "--rm", "--cgroups", "no-conmon", "--cgroup-parent", f"/{cgroups.name(LABEL)}",
+                 "--runtime", f"{work}/bin/nvidia-container-runtime", "-e", "NVIDIA_VISIBLE_DEVICES=2",
+                 "--rootfs", f"{image}:O", *command], env=own, timeout=120)
 
     yield run
     subprocess.run(["podman", "system", "reset", "--force"], env=environment, capture_output=True, check=False)
+    cgroups.remove_own(LABEL)
 
 
 @pytest.mark.parametrize("mode", ["legacy", "cdi", "jit-cdi"])

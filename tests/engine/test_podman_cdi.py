@@ -12,17 +12,19 @@ import pytest
 from nvsim import build, profile
 from nvsim.machine import Machine
 from nvsim.native.compile import compile_all
-from scenarios import images
+from scenarios import cgroups, images
 from toolkit import launchers
 
 pytestmark = pytest.mark.engine
 
+LABEL = "podman-cdi"
 CONF = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 netns = "none"
 [engine]
 cgroup_manager = "cgroupfs"
+lock_type = "file"
 events_logger = "file"
 runtime = "runc"
 """
@@ -71,7 +73,8 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
                                 f"--mode={mode}", *FLAGS, *flags], env=environment)
             assert made.returncode == 0, made.stderr
             document = json.loads(machine.run(["cat", "/etc/cdi/nvidia.json"]).stdout)
-            done = machine.run(["podman", "run", "--rm", f"--device=nvidia.com/gpu={device}",
+            done = machine.run(["podman", "run", "--rm", "--cgroups", "no-conmon", "--cgroup-parent",
+                                f"/{cgroups.name(LABEL)}", f"--device=nvidia.com/gpu={device}",
                                 f"--volume={work}/tools:/.nvsim:ro", "--rootfs", f"{image}:O", "sh", "-c", command],
                                env=environment, timeout=120)
             assert done.returncode == 0, done.stderr
@@ -81,6 +84,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
 
     yield run
     subprocess.run(["podman", "system", "reset", "--force"], env=environment, capture_output=True, check=False)
+    cgroups.remove_own(LABEL)
 
 
 @pytest.mark.parametrize(("host", "mode", "device"), MODES)
