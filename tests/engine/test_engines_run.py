@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios import model
+from scenarios import cgroups, model
 from scenarios.engines import on_machine, podman_rootless, table
 from scenarios.engines.docker import CONFIG, daemon
 from scenarios.runner import session
@@ -200,8 +200,10 @@ def test_testcontainers_finds_a_gpu_in_the_daemon_of_a_machine(tmp_path: Path, m
                 client.images.load(f.read())
             client.close()
             gpu = DockerContainer(image.name).with_command("sleep 1000").with_env("NVIDIA_VISIBLE_DEVICES", "3")
-            with gpu.with_kwargs(network_mode="none", runtime="nvidia") as container:
+            own = {"network_mode": "none", "runtime": "nvidia", "cgroup_parent": f"/{cgroups.name('testcontainers')}"}
+            with gpu.with_kwargs(**own) as container:
                 code, said = container.exec("nvidia-smi -L")
+    cgroups.remove_own("testcontainers")
     assert code == 0 and said.decode().count("GPU-") == 1
 
 
