@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from runs import REPOSITORY, STAYS, command, leftovers, run
 
 from scenarios import cgroups, model
 from scenarios.engines import on_machine, podman_rootless, table
@@ -19,7 +20,6 @@ from scenarios.runner import session
 
 pytestmark = pytest.mark.engine
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAMS = {"podman": "podman", "podman-rootless": "newuidmap", "docker": "dockerd", "containerd": "containerd",
             "cri": "containerd"}
 ASKED = """
@@ -57,34 +57,6 @@ steps:
   - exec: podman exec stays sh -c 'cat /proc/self/uid_map; stat -c %u:%g /dev/nvidia3; id -u; exit 3'
     expect: {exit: 3, stdout: {matches: " *0 +1000 +1\\n +1 +100000 +65536\\n65534:65534\\n0\\n"}}
 """
-STAYS = """
-about: a container that stays
-host: t4x1
-mode: jit-cdi
-steps:
-  - run: docker run -d --name stays --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all debian sleep 1000
-  - host: echo reached > MARKER; sleep 1000
-"""
-
-
-def command(state: Path, *words: str) -> list[str]:
-    return ["env", f"NVSIM_STATE={state}", sys.executable, "-m", "nvsim", "run", *words]
-
-
-def run(state: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command(state, *words), capture_output=True, text=True, check=False, cwd=REPOSITORY,
-                          timeout=300)
-
-
-def leftovers(state: Path) -> list[str]:
-    """Mounts, control groups, processes and files that a run with this state folder may have left."""
-    found = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            found += [path] if os.fsencode(state) in Path(path).read_bytes() else []
-        except OSError:
-            continue
-    return [*found, *glob.glob(f"{state}/run-*")]
 
 
 @pytest.mark.parametrize("engine", sorted(PROGRAMS))
@@ -110,7 +82,7 @@ def test_what_a_killed_run_left_is_gone_after_the_next(engine: str, tmp_path: Pa
                                                        requires: Callable[..., None]) -> None:
     requires("root", "runc", PROGRAMS[engine])
     marker, state = passable / "marker", passable / "state"
-    (tmp_path / "case.yaml").write_text(STAYS.replace("MARKER", str(marker)))
+    (tmp_path / "case.yaml").write_text(STAYS.format(marker=marker))
     process = subprocess.Popen(command(state, str(tmp_path / "case.yaml"), "--engine", engine), cwd=REPOSITORY,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import pytest
+from podman_settings import settings
 
 from nvsim import build, profile
 from nvsim.machine import Machine
@@ -13,17 +14,6 @@ from toolkit import launchers
 pytestmark = pytest.mark.engine
 
 LABEL = "podman"
-CONF = """
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-netns = "none"
-[engine]
-cgroup_manager = "cgroupfs"
-lock_type = "file"
-events_logger = "file"
-runtime = "runc"
-"""
-STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{0}/graph"\nrunroot = "{0}/runroot"\n'
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +26,9 @@ def podman(tmp_path_factory):
     build.build(profile.load("a100x8"), str(work / "root"))
     launchers.install(str(work / "bin"))
     image = images.Store(str(work / "images")).get(None, "debian", "test").path
-    (work / "containers.conf").write_text(CONF)
-    (work / "storage.conf").write_text(STORAGE.format(work))
     (work / "nvidia-container-runtime").mkdir()
     environment = {**os.environ, "PATH": f"{work}/bin:{os.environ['PATH']}:/usr/sbin:/sbin",
-                   "CONTAINERS_CONF": f"{work}/containers.conf", "CONTAINERS_STORAGE_CONF": f"{work}/storage.conf"}
+                   **settings(work)}
 
     def run(mode, *command):
         config = work / "nvidia-container-runtime" / f"{mode}.toml"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from podman_settings import settings
 
 from nvsim import build, profile
 from nvsim.machine import Machine
@@ -18,17 +19,6 @@ from toolkit import launchers
 pytestmark = pytest.mark.engine
 
 LABEL = "podman-cdi"
-CONF = """
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-netns = "none"
-[engine]
-cgroup_manager = "cgroupfs"
-lock_type = "file"
-events_logger = "file"
-runtime = "runc"
-"""
-STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{0}/graph"\nrunroot = "{0}/runroot"\n'
 # Podman 4.3, which Debian 12 has, knows CDI up to 0.5.0, and additional group ids need 0.7.0.
 FLAGS = ("--feature-flag=no-additional-gids-for-device-nodes",)
 MODES = [
@@ -59,10 +49,8 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     for name in ("nvsim-probe", "nvsim-probe-dl"):
         shutil.copy(compile_all(name)[0], work / "tools" / name)
     image = images.Store(str(work / "images")).get(None, "debian", "test").path
-    (work / "containers.conf").write_text(CONF)
-    (work / "storage.conf").write_text(STORAGE.format(work))
     environment = {**os.environ, "PATH": f"{work}/bin:{os.environ['PATH']}:/usr/sbin:/sbin",
-                   "CONTAINERS_CONF": f"{work}/containers.conf", "CONTAINERS_STORAGE_CONF": f"{work}/storage.conf"}
+                   **settings(work)}
 
     def run(host: str, mode: str, device: str, command: str, *flags: str) -> tuple[dict[str, Any], str]:
         root = work / host

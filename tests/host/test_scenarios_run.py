@@ -1,19 +1,17 @@
 """`nvsim run` on this machine: real containers, and nothing of them afterwards."""
 
-import glob
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from runs import REPOSITORY, STAYS, command, leftovers, run
 
 pytestmark = pytest.mark.host
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 GOOD = """
 about: one GPU of one
 host: t4x1
@@ -22,37 +20,6 @@ steps:
   - run: docker run --rm --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all debian
     expect: {gpus: [0], devices: {/dev/nvidia0: rw}}
 """
-SLEEPS = """
-about: a container that stays
-host: t4x1
-mode: jit-cdi
-steps:
-  - run: docker run -d --name stays --runtime=nvidia -e NVIDIA_VISIBLE_DEVICES=all debian sleep 1000
-  - host: echo reached > MARKER; sleep 1000
-"""
-
-
-def command(state: Path, *words: str) -> list[str]:
-    return ["env", f"NVSIM_STATE={state}", sys.executable, "-m", "nvsim", "run", *words]
-
-
-def run(state: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command(state, *words), capture_output=True, text=True, check=False, cwd=REPOSITORY,
-                          timeout=300)
-
-
-def leftovers(state: Path) -> list[str]:
-    """Mounts, control groups, processes and files that a run may have left."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(state) in line]
-    groups = glob.glob("/sys/fs/cgroup/nvsim-*") + glob.glob("/sys/fs/cgroup/*/nvsim-*")
-    processes = []
-    for path in glob.glob("/proc/[0-9]*/cmdline"):
-        try:
-            if os.fsencode(state) in Path(path).read_bytes():
-                processes.append(path)
-        except OSError:
-            continue
-    return [*mounts, *groups, *processes, *glob.glob(f"{state}/run-*")]
 
 
 @pytest.mark.parametrize("engine", ["runc", "crun"])
@@ -89,7 +56,7 @@ def hears_interrupts() -> None:
 def started(tmp_path: Path) -> "subprocess.Popen[bytes]":
     """A run whose container is up, and that waits."""
     marker = tmp_path / "marker"
-    (tmp_path / "sleeps.yaml").write_text(SLEEPS.replace("MARKER", str(marker)))
+    (tmp_path / "sleeps.yaml").write_text(STAYS.format(marker=marker))
     process = subprocess.Popen(command(tmp_path / "state", str(tmp_path / "sleeps.yaml"), "--engine", "runc"),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
                                preexec_fn=hears_interrupts)
