@@ -7,8 +7,6 @@ devices by `--device` since 2.0.
 import contextlib
 import functools
 import os
-import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran, with_environment
-from scenarios.engines.on_machine import RUN, OnMachine, kill, opened, search_path, unavailable
+from scenarios.engines.on_machine import RUN, OnMachine, kill, opened, unavailable, version_of
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Bind, Exec, Run
@@ -35,15 +33,6 @@ address = "{2}/containerd.sock"
 """
 CRI_OFF = ('disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", '
            '"io.containerd.cri.v1.images"]')
-
-
-@functools.cache
-def version() -> str:
-    """The version of the containerd on PATH."""
-    program = shutil.which("containerd", path=search_path())
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
-    found = re.search(r" v?([0-9]+(\.[0-9]+)+)", said)
-    return found[1] if found else "0"
 
 
 @contextlib.contextmanager
@@ -85,7 +74,7 @@ def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
             driver.clear()
 
 
-ENGINE = Engine(name="containerd", level="engine", open=_open, version=version,
+ENGINE = Engine(name="containerd", level="engine", open=_open, version=functools.partial(version_of, "containerd"),
                 unavailable=functools.partial(unavailable, "containerd", "ctr", "runc"))
 
 
@@ -95,7 +84,7 @@ class Containerd:
     name = "containerd"
 
     def __init__(self, on: OnMachine, socket: str) -> None:
-        self.version = version()
+        self.version = version_of("containerd")
         self._on, self._socket = on, socket
         self._label = os.path.basename(on.folder)
         self._made = 0

@@ -5,6 +5,7 @@ kubernetes/cri-api v1 `api.proto`; containerd docs/cri/config.md; crictl prints 
 """
 
 import contextlib
+import functools
 import importlib.util
 import os
 import threading
@@ -16,7 +17,7 @@ from scenarios import archive, cgroups
 from scenarios.archive import Archive
 from scenarios.engines import containerd
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran, with_environment
-from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, opened, unavailable
+from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, opened, unavailable, version_of
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Exec, Run
@@ -56,9 +57,9 @@ def unready() -> str:
 
 def settings(folder: str) -> str:
     """The configuration of the plug-in, with the toolkit's runtimes as handlers."""
-    new = at_least(containerd.version(), "2.0")
+    new = at_least(version_of("containerd"), "2.0")
     cdi = 'enable_cdi = true\ncdi_spec_dirs = ["/etc/cdi", "/var/run/cdi"]' \
-        if at_least(containerd.version(), CDI_SINCE) and not new else ""
+        if at_least(version_of("containerd"), CDI_SINCE) and not new else ""
     handlers = [RUNTIME.format(name=name, program=program) for name, program in RUNTIMES.items()]
     return PLUGIN.format(pause=PAUSE, cdi=cdi, folder=folder) + "".join(handlers)
 
@@ -73,7 +74,8 @@ def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
             driver.clear()
 
 
-ENGINE = Engine(name="cri", level="engine", open=_open, version=containerd.version, unavailable=unready)
+ENGINE = Engine(name="cri", level="engine", open=_open, unavailable=unready,
+                version=functools.partial(version_of, "containerd"))
 _PAUSE = threading.Lock()
 
 
@@ -96,7 +98,7 @@ class Cri:
         import grpc
         from cri_api.v1 import api_pb2, api_pb2_grpc
 
-        self.version = containerd.version()
+        self.version = version_of("containerd")
         self._on, self._socket, self._pb, self._error = on, socket, api_pb2, grpc.RpcError
         self._channel = grpc.insecure_channel(f"unix:{on.outside(socket)}")
         stubs: Any = api_pb2_grpc

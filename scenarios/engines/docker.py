@@ -11,7 +11,6 @@ import functools
 import importlib.util
 import json
 import os
-import re
 import shutil
 import subprocess
 import time
@@ -23,7 +22,7 @@ from scenarios import cgroups
 from scenarios.archive import Archive
 from scenarios.engines import docker_images
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran, image_of
-from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, kill, opened, search_path, unavailable
+from scenarios.engines.on_machine import RUN, TIMEOUT, OnMachine, kill, opened, search_path, unavailable, version_of
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import RUNTIMES, Bind, Exec, Run
@@ -44,14 +43,6 @@ def unready() -> str:
     return "the docker SDK is not installed; pip install 'docker>=7', or nvsim with its extra `engines`"
 
 
-@functools.cache
-def _version() -> str:
-    program = shutil.which("dockerd", path=search_path())
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout if program else ""
-    found = re.search(r"version ([0-9]+(\.[0-9]+)+)", said)
-    return found[1] if found else "0"
-
-
 @contextlib.contextmanager
 def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
     store = f"{tools.folder}/docker-images"
@@ -66,7 +57,8 @@ def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
                 driver.clear()
 
 
-ENGINE = Engine(name="docker", level="engine", unavailable=unready, open=_open, version=_version)
+ENGINE = Engine(name="docker", level="engine", unavailable=unready, open=_open,
+                version=functools.partial(version_of, "dockerd"))
 
 
 def _data(on: OnMachine) -> str:
@@ -127,7 +119,7 @@ def configure(on: OnMachine, toolkit: str) -> None:
         kept = _configured(on, toolkit) or kept
     runtimes = {name: {"path": f"/usr/bin/{program}"} for name, program in RUNTIMES.items()}
     kept["runtimes"] = runtimes | kept.get("runtimes", {})
-    if at_least(_version(), CDI_SINCE):
+    if at_least(version_of("dockerd"), CDI_SINCE):
         kept["features"] = {"cdi": True} | kept.get("features", {})
     on.write(CONFIG, json.dumps(kept))
 
@@ -183,7 +175,7 @@ class Docker:
         self._api = docker.APIClient(base_url=f"unix://{socket}", version=_ping(socket), timeout=TIMEOUT)
         self._error = docker.errors.APIError
         self._label = os.path.basename(on.folder)
-        self.version = _version()
+        self.version = version_of("dockerd")
 
     def load(self, image: Archive) -> None:
         """`docker load`, of an image that no daemon of this run has loaded before."""

@@ -1,7 +1,9 @@
 """An emulated machine as every engine uses it: commands on it, what is looked at around a step, live changes."""
 
 import contextlib
+import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,15 @@ LISTING = "%y %m %U:%G %s %T@ %l %p\n"  # find(1) -printf: kind, mode, owner, si
 def search_path() -> str:
     """PATH on a machine: the folders of any distribution, then this process's own."""
     return f"{bundle.PATH}:{os.environ.get('PATH', '')}"
+
+
+@functools.cache
+def version_of(program: str) -> str:
+    """What `PROGRAM --version` says, such as 20.10.24; "0" for one that is not there or says none."""
+    path = shutil.which(program, path=search_path())
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout if path else ""
+    found = re.search(r"\sv?([0-9]+(\.[0-9]+)+)", said)
+    return found[1] if found else "0"
 
 
 def unavailable(*programs: str) -> str:

@@ -6,7 +6,6 @@ Images lie in a store that all cases of a run read (`additionalimagestores`); wh
 import contextlib
 import functools
 import os
-import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
 from scenarios.engines.containers import SPECS, CannotExpress, EngineSession, Ran
-from scenarios.engines.on_machine import RUN, OnMachine, opened, unavailable
+from scenarios.engines.on_machine import RUN, OnMachine, opened, unavailable, version_of
 from scenarios.engines.session import Engine, Session, Tools
 from scenarios.model import Case
 from scenarios.request import Exec, Run, flags
@@ -48,14 +47,6 @@ additionalimagestores = [{1}]
 _LOADING = threading.Lock()
 
 
-@functools.cache
-def version() -> str:
-    """That of the podman on this machine's PATH, "0" if it does not say."""
-    said = subprocess.run(["podman", "--version"], capture_output=True, text=True, check=False).stdout
-    found = re.search(r"[0-9]+(\.[0-9]+)+", said)
-    return found[0] if found else "0"
-
-
 @contextlib.contextmanager
 def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
     with opened("runc", "engine", case, folder, tools) as on:
@@ -67,7 +58,7 @@ def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
 
 
 ENGINE = Engine(name="podman", level="engine", unavailable=functools.partial(unavailable, "podman", "runc"), open=_open,
-                version=version)
+                version=functools.partial(version_of, "podman"))
 
 
 class Podman:
@@ -78,7 +69,7 @@ class Podman:
     as_user: tuple[str, ...] = ()  # what leads a command to the user of the engine
 
     def __init__(self, on: OnMachine, folder: str, images: str) -> None:
-        self.version = version()
+        self.version = version_of("podman")
         self._on, self._folder, self._images = on, folder, images
         self._stays: set[str] = set()  # containers that do not go by themselves
         self._unsure = False  # whether a container was started and its end was not seen

@@ -8,6 +8,7 @@ Fact: podman(1), "Rootless mode"; podman-run(1), --cgroups; subuid(5).
 """
 
 import contextlib
+import functools
 import os
 import stat
 import sys
@@ -18,8 +19,8 @@ from nvsim.errors import NvsimError
 from nvsim.native import compile as native
 from scenarios import hosts
 from scenarios.engines.containers import SPECS, EngineSession
-from scenarios.engines.on_machine import RUN, OnMachine, opened, unavailable
-from scenarios.engines.podman import Podman, version
+from scenarios.engines.on_machine import RUN, OnMachine, opened, unavailable, version_of
+from scenarios.engines.podman import Podman
 from scenarios.engines.session import Engine, NotRun, Session, Tools
 from scenarios.model import Case
 
@@ -64,7 +65,8 @@ def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
         yield EngineSession(_ready(driver, on, tools), on, tools)
 
 
-ENGINE = Engine(name="podman-rootless", level="engine", unavailable=unready, open=_open, version=version)
+ENGINE = Engine(name="podman-rootless", level="engine", unavailable=unready, open=_open,
+                version=functools.partial(version_of, "podman"))
 
 
 def _ready(driver: "Rootless", on: OnMachine, tools: Tools) -> "Rootless":
