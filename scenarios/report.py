@@ -46,7 +46,9 @@ class Report:
         self._bar.advance(self._task)
 
     def table(self, results: list[Result]) -> None:
-        """Every case with level, engine, time and result, and the sums."""
+        """Every case with level, engine, time and result, what failed once more, and the sums.
+
+        A log is read from its end: a difference hundreds of rows above it would not be found."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("case", "level", "engine"):
             table.add_column(name, no_wrap=True, overflow="ignore")
@@ -63,6 +65,10 @@ class Report:
         else:
             wide = Console(file=self.console.file, width=200, highlight=False, color_system=None)
             wide.print(table)
+        for result in results if len(results) > 1 else ():
+            if result.status == "failed":
+                self._print(f"failed  {result.engine}  {result.case.name}", COLOURS["failed"])
+                self._print(indented(failure(result)))
         self._print(summary(results))
 
     def _print(self, text: str, style: str = "") -> None:

@@ -57,6 +57,13 @@ def test_progress_and_table_hold_every_case_without_colours_when_nobody_looks() 
     assert "\x1b" not in text
 
 
+def test_what_failed_is_shown_once_more_below_the_table_of_a_run_of_several() -> None:
+    out = io.StringIO()
+    report.Report(2, Console(file=out, force_terminal=False)).table([FAILED, PASSED])
+    last = f"failed  runc  family/case\n{report.indented(report.failure(FAILED))}\n1 passed, 1 failed in 3.0 s\n"
+    assert out.getvalue().endswith(last)
+
+
 def test_text_of_a_case_is_not_taken_for_markup() -> None:
     out = io.StringIO()
     report.Report(1, Console(file=out, force_terminal=False)).finished(
