@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import os
 import re
 import shutil
@@ -26,9 +27,20 @@ RUN = "/run/nvsim-engine"  # on the machine, for sockets: their paths may not be
 LISTING = "%y %m %U:%G %s %T@ %l %p\n"  # find(1) -printf: kind, mode, owner, size, mtime, link, path
 
 
+PROGRAMS = ("runc", "crun", "podman", "dockerd", "containerd", "ctr")
+
+
 def search_path() -> str:
-    """PATH on a machine: the folders of any distribution, then this process's own."""
-    return f"{bundle.PATH}:{os.environ.get('PATH', '')}"
+    """PATH on a machine: folders with engines that somebody put in front of those of a distribution, these, then
+    the rest of this process's own.
+
+    No other folder comes first: the toolkit under test lies in /usr/bin, and a virtual environment would hide it.
+    """
+    standard = bundle.PATH.split(":")
+    own = [folder for folder in os.environ.get("PATH", "").split(":") if folder]
+    front = [folder for folder in itertools.takewhile(lambda folder: folder not in standard, own)
+             if any(os.access(f"{folder}/{name}", os.X_OK) for name in PROGRAMS)]
+    return ":".join(dict.fromkeys([*front, *standard, *own]))
 
 
 @functools.cache

@@ -116,3 +116,14 @@ def test_a_daemon_ends_before_the_program_that_led_it_into_the_machine() -> None
         on_machine.kill(led)
     assert led.returncode == 7  # by itself, once it had seen the other end
     on_machine.kill(led)  # nothing, for one that has ended
+
+
+def test_engines_in_front_of_a_distributions_are_the_first_and_nothing_else_is(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("venv/nvidia-ctk", "docker-28/dockerd", "late/runc"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch(0o755)
+    venv, docker28, late = (str(tmp_path / name) for name in ("venv", "docker-28", "late"))
+    monkeypatch.setenv("PATH", f"{venv}:{docker28}:/usr/local/bin:/usr/bin:{late}")
+    assert on_machine.search_path().split(":") == [
+        docker28, "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", venv, late]
