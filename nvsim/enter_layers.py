@@ -63,8 +63,8 @@ class Layers:
         for point, fd in shown:
             with contextlib.suppress(OSError):  # of a process that is in another PID namespace
                 sc.mount(f"/proc/self/fd/{fd}", point, flags=sc.BIND | sc.REC)
-        tools = {name: path for name in lowlevel if (path := shutil.which(name))}
-        kept = {name: os.open(path, os.O_PATH) for name, path in tools.items()}
+        tools = {name: os.path.realpath(path) for name in lowlevel if (path := shutil.which(name))}
+        kept = {name: os.open(os.path.dirname(path), os.O_PATH) for name, path in tools.items()}
         self.distribution = {name: os.open(f"/{name}", os.O_PATH | os.O_DIRECTORY)
                              for name in DISTRIBUTION if os.path.isdir(f"/{name}")}
         self.lay_trees()
@@ -77,7 +77,7 @@ class Layers:
             self.lay_driver_root()
         enter_mounts.show_cgroup(cgroup)
         for name, path in tools.items():
-            self._wrap(name, os.path.realpath(path), kept[name], lowlevel[name])
+            self._wrap(name, path, kept[name], lowlevel[name])
         if self.is_real:
             return
         enter_mounts.hide_ldconfig_notes(self.scratch, nodes=self.is_root)
@@ -270,12 +270,15 @@ class Layers:
                     sc.mount(f"/sys/{name}", f"{driver_root}/sys/{name}", flags=sc.BIND)
 
     def _wrap(self, name: str, path: str, real: int, launcher: str) -> None:
-        """Puts a wrapper where the low-level runtime is; the real one stays reachable below the scratch folder."""
-        os.makedirs(f"{self.scratch}/lowlevel/real", exist_ok=True)
-        kept, wrapper = f"{self.scratch}/lowlevel/real/{name}", f"{self.scratch}/lowlevel/{name}"
-        sc.bind_file(f"/proc/self/fd/{real}", kept)
+        """Puts a wrapper where the low-level runtime is; the real one stays reachable below the scratch folder.
+
+        With its folder `real`: runc 1.2 and newer starts itself from an overlay of the folder that it lies in, and such
+        an overlay shows no mount on the file alone."""
+        folder, wrapper = f"{self.scratch}/lowlevel/real/{name}", f"{self.scratch}/lowlevel/{name}"
+        os.makedirs(folder, exist_ok=True)
+        sc.mount(f"/proc/self/fd/{real}", folder, flags=sc.BIND)
         with open(wrapper, "w") as f:
-            f.write(launcher.replace("@REAL@", kept))
+            f.write(launcher.replace("@REAL@", f"{folder}/{os.path.basename(path)}"))
         os.chmod(wrapper, 0o755)
         sc.mount(wrapper, path, flags=sc.BIND)
 

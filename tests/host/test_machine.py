@@ -88,6 +88,22 @@ def test_a_container_sees_the_driver_in_proc_as_on_a_real_kernel(machine, tmp_pa
     assert seen.stdout.count("550.54.15") == 2
 
 
+def test_a_low_level_runtime_can_start_itself_from_an_overlay_of_its_folder(root, tmp_path):
+    """runc 1.2 and newer does, so that no container can write to its program; mounts below a folder are not in it."""
+    runtime = tmp_path / "runc"
+    runtime.write_text("#!/bin/sh\necho $0")
+    runtime.chmod(0o755)
+    look = ('real=$(runc where) && mkdir /run/empty /run/copy'
+            ' && mount -t overlay -o ro,lowerdir=$(dirname $real):/run/empty overlay /run/copy'
+            ' && cat /run/copy/$(basename $real)')
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", path)
+        with Machine(root) as own:
+            seen = own.run(["sh", "-c", look], env=dict(os.environ))
+    assert seen.stdout == runtime.read_text(), seen.stderr
+
+
 def test_exit_codes_and_signals_pass_through(root):
     assert execute(root, ["sh", "-c", "exit 7"]) == 7
     assert execute(root, ["sh", "-c", "kill -TERM $$"]) == 128 + signal.SIGTERM
