@@ -274,7 +274,7 @@ class Layers:
 
         With its folder `real`: runc 1.2 and newer starts itself from an overlay of the folder that it lies in, and such
         an overlay shows no mount on the file alone."""
-        folder, wrapper = f"{self.scratch}/lowlevel/real/{name}", f"{self.scratch}/lowlevel/{name}"
+        folder, wrapper = f"{self.scratch}/lowlevel/{name}.real", f"{self.scratch}/lowlevel/{name}"
         os.makedirs(folder, exist_ok=True)
         sc.mount(f"/proc/self/fd/{real}", folder, flags=sc.BIND)
         with open(wrapper, "w") as f:

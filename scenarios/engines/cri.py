@@ -125,7 +125,7 @@ class Cri:
         if run.cdi and not at_least(self.version, CDI_SINCE):
             raise CannotExpress(f"CRI of containerd {self.version} has no CDI; containerd {CDI_SINCE} knows it")
         self._made += 1
-        pod = self._pod()
+        pod = self._pod(run)
         container = pod_id = ""
         handler = {program: name for name, program in RUNTIMES.items()}.get(run.runtime, "")
         try:
@@ -140,14 +140,16 @@ class Cri:
             return Ran(id=container or pod_id, exit=125, stderr=str(e.details()))
         return Ran(id=container) if run.detach else self._ended(container)
 
-    def _pod(self) -> Any:
+    def _pod(self, run: Run) -> Any:
+        """The PodSandboxConfig; a privileged container is possible in a privileged pod alone, as a kubelet makes it."""
         pb = self._pb
-        host = pb.NamespaceOption(network=pb.NODE)
+        context = pb.LinuxSandboxSecurityContext(
+            namespace_options=pb.NamespaceOption(network=pb.NODE), privileged=run.privileged)
         return pb.PodSandboxConfig(
             metadata=pb.PodSandboxMetadata(name=f"p{self._made}", uid=f"u{self._made}", namespace="default", attempt=0),
             log_directory=self._logs,
             linux=pb.LinuxPodSandboxConfig(cgroup_parent=f"/{cgroups.name(self._label)}",
-                                           security_context=pb.LinuxSandboxSecurityContext(namespace_options=host)))
+                                           security_context=context))
 
     def _container(self, run: Run, image: Archive) -> Any:
         """The ContainerConfig of a request."""

@@ -22,13 +22,13 @@ def test_verb_bundle_container_and_state_folder_are_found_as_runc_finds_them(lin
 
 def test_a_container_that_is_made_is_noted_until_it_is_deleted(tmp_path):
     call = lowlevel.parsed(["--root", "/r", "create", "--bundle", str(tmp_path), "c1"])
-    lowlevel.note(call, f"{tmp_path}/lowlevel/real/runc")
-    lowlevel.note(lowlevel.parsed(["create", "c1"]), f"{tmp_path}/lowlevel/real/runc")
-    lowlevel.forget(lowlevel.parsed(["delete", "--force", "c1"]), f"{tmp_path}/lowlevel/real/runc")
+    lowlevel.note(call, f"{tmp_path}/lowlevel/runc.real/runc")
+    lowlevel.note(lowlevel.parsed(["create", "c1"]), f"{tmp_path}/lowlevel/runc.real/runc")
+    lowlevel.forget(lowlevel.parsed(["delete", "--force", "c1"]), f"{tmp_path}/lowlevel/runc.real/runc")
     [noted] = (tmp_path / "containers").iterdir()
-    assert json.loads(noted.read_text()) == {"program": f"{tmp_path}/lowlevel/real/runc", "root": "/r", "id": "c1",
+    assert json.loads(noted.read_text()) == {"program": f"{tmp_path}/lowlevel/runc.real/runc", "root": "/r", "id": "c1",
                                              "bundle": str(tmp_path)}
-    lowlevel.forget(call, f"{tmp_path}/lowlevel/real/runc")
+    lowlevel.forget(call, f"{tmp_path}/lowlevel/runc.real/runc")
     assert list((tmp_path / "containers").iterdir()) == []
 
 
@@ -64,7 +64,7 @@ def test_what_a_runtime_was_told_is_kept_only_where_somebody_wants_it(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "log.json").write_text("said")
     arguments = ["--log", f"{tmp_path}/log.json", "create", "--bundle", str(tmp_path), "c1"]
-    call, real = lowlevel.parsed(arguments), f"{tmp_path}/lowlevel/real/runc"
+    call, real = lowlevel.parsed(arguments), f"{tmp_path}/lowlevel/runc.real/runc"
     lowlevel.keep(call, real, lowlevel.log_of(arguments))
     assert not (tmp_path / "specs").exists()
     (tmp_path / "specs").mkdir()
