@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from nvsim.errors import NvsimError
 from scenarios import cgroups
 from scenarios.archive import Archive
+from scenarios.engines import logs
 from scenarios.engines.containers import CannotExpress, EngineSession, Ran, with_environment
 from scenarios.engines.on_machine import RUN, OnMachine, kill, opened, unavailable, version_of
 from scenarios.engines.session import Engine, Session, Tools
@@ -100,12 +101,18 @@ class Containerd:
 
     def run(self, run: Run, image: Archive) -> Ran:
         """`ctr run` as a user writes the request.  Raises CannotExpress for what ctr has no words for."""
+        words = self._words(run)
         self._made += 1
         name = f"nvsim-{self._label}-{self._made}"
-        words = self._words(run)
-        done = self._ctr("run", "--cgroup", f"/{cgroups.name(self._label)}/{name}", *words, image.name, name,
-                         *run.command)
-        return Ran(id=name, exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        return self._logged("run", "--cgroup", f"/{cgroups.name(self._label)}/{name}", *words, image.name, name,
+                            *run.command, container=name)
+
+    def _logged(self, *words: str, container: str) -> Ran:
+        """`ctr` with what the program says in a file: from 2.0 on, ctr itself stops to read when the program ends."""
+        log = f"{self._on.folder}/containerd/output-{self._made}"
+        at = 2 if words[0] == "task" else 1
+        done = self._ctr(*words[:at], "--log-uri", f"file://{log}", *words[at:])
+        return Ran(id=container, exit=done.returncode, stdout=logs.text(log), stderr=done.stderr)
 
     def _words(self, run: Run) -> list[str]:
         """The flags of ctr for a request."""
@@ -130,9 +137,8 @@ class Containerd:
     def execute(self, container: str, run: Exec) -> Ran:
         """`ctr task exec`, which has no --env."""
         self._made += 1
-        done = self._ctr("task", "exec", "--exec-id", f"e{self._made}", container,
-                         *with_environment(run))
-        return Ran(id=container, exit=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        return self._logged("task", "exec", "--exec-id", f"e{self._made}", container, *with_environment(run),
+                            container=container)
 
     def remove(self, container: str) -> None:
         """Ends the task and removes the container."""
