@@ -25,6 +25,8 @@ SCRATCH = ".nvsim/scratch"  # below the built root: mount point of the tmpfs tha
 KERNEL_LOG = ".nvsim/kernel.log"  # made by nvsim/build.py, written to by `nvsim ctl xid`
 SPECIAL = ("dev", "proc", "sys", "run", "tmp", "var", ".nvsim")  # var: only the link var/run, which is there already
 REAL = ".nvsim/real"  # the mark of a folder that is laid over a machine with GPUs of its own, whose they stay
+RUNTIME_FOLDERS = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin",
+                   "/usr/libexec/crio", "/usr/lib/cri-o-runc/sbin")  # where engines look that heed no PATH
 BINFMT = "proc/sys/fs/binfmt_misc"
 # What most machines have nothing in, of a Jetson and of MPS, and the folders of which a machine then has its own.
 SHADOWED = {"/var/nvidia": "/var", "/tmp": "/tmp", "/var/log": "/var/log"}
@@ -63,8 +65,8 @@ class Layers:
         for point, fd in shown:
             with contextlib.suppress(OSError):  # of a process that is in another PID namespace
                 sc.mount(f"/proc/self/fd/{fd}", point, flags=sc.BIND | sc.REC)
-        tools = {name: os.path.realpath(path) for name in lowlevel if (path := shutil.which(name))}
-        kept = {name: os.open(os.path.dirname(path), os.O_PATH) for name, path in tools.items()}
+        tools = {path: name for name in lowlevel for path in _installed(name)}
+        kept = {path: os.open(os.path.dirname(path), os.O_PATH) for path in tools}
         self.distribution = {name: os.open(f"/{name}", os.O_PATH | os.O_DIRECTORY)
                              for name in DISTRIBUTION if os.path.isdir(f"/{name}")}
         self.lay_trees()
@@ -76,8 +78,9 @@ class Layers:
         if self.host["driver_root"] != "/" and not phase.is_away(self.root, "files"):
             self.lay_driver_root()
         enter_mounts.show_cgroup(cgroup)
-        for name, path in tools.items():
-            self._wrap(name, path, kept[name], lowlevel[name])
+        os.makedirs(f"{self.scratch}/lowlevel", exist_ok=True)
+        for number, (path, name) in enumerate(tools.items()):
+            self._wrap(path, kept[path], lowlevel[name], f"{self.scratch}/lowlevel/{number}")
         if self.is_real:
             return
         enter_mounts.hide_ldconfig_notes(self.scratch, nodes=self.is_root)
@@ -269,16 +272,16 @@ class Layers:
                 if again and driver_root and os.path.isdir(f"{driver_root}/sys/{name}"):
                     sc.mount(f"/sys/{name}", f"{driver_root}/sys/{name}", flags=sc.BIND)
 
-    def _wrap(self, name: str, path: str, real: int, launcher: str) -> None:
-        """Puts a wrapper where the low-level runtime is; the real one stays reachable below the scratch folder.
+    def _wrap(self, path: str, folder: int, launcher: str, wrapper: str) -> None:
+        """Puts a wrapper where a low-level runtime is; the real one stays reachable beside the wrapper.
 
-        With its folder `real`: runc 1.2 and newer starts itself from an overlay of the folder that it lies in, and such
-        an overlay shows no mount on the file alone."""
-        folder, wrapper = f"{self.scratch}/lowlevel/{name}.real", f"{self.scratch}/lowlevel/{name}"
-        os.makedirs(folder, exist_ok=True)
-        sc.mount(f"/proc/self/fd/{real}", folder, flags=sc.BIND)
+        With its `folder`: runc 1.2 and newer starts itself from an overlay of the folder that it lies in, and such an
+        overlay shows no mount on the file alone."""
+        os.mkdir(f"{wrapper}.real")
+        # With what is mounted there: on an emulated machine within another the program is a wrapper itself.
+        sc.mount(f"/proc/self/fd/{folder}", f"{wrapper}.real", flags=sc.BIND | sc.REC)
         with open(wrapper, "w") as f:
-            f.write(launcher.replace("@REAL@", f"{folder}/{os.path.basename(path)}"))
+            f.write(launcher.replace("@REAL@", f"{wrapper}.real/{os.path.basename(path)}"))
         os.chmod(wrapper, 0o755)
         sc.mount(wrapper, path, flags=sc.BIND)
 
@@ -301,6 +304,13 @@ class Layers:
                 from nvsim import enter_cache  # 10 ms; the caches of most machines are as ldconfig writes them
 
                 enter_cache.keep(self.live if os.path.exists(f"{self.live}/etc/ld.so.cache") else self.root, self.root)
+
+
+def _installed(name: str) -> list[str]:
+    """Every program of this name that somebody may start: by PATH or, as podman does, by folders of its own choice."""
+    folders = dict.fromkeys([*os.environ.get("PATH", "").split(":"), *RUNTIME_FOLDERS])
+    found = (shutil.which(name, path=folder) for folder in folders if folder)
+    return list(dict.fromkeys(os.path.realpath(path) for path in found if path))
 
 
 def _link(target: str, path: str) -> None:

@@ -121,12 +121,12 @@ class Machine:
         self._process = subprocess.Popen(_enter(options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         said: dict[str, str] = {}
-        for line in self._process.stdout:
+        for line in self._process.stdout:  # two processes say it, each when it comes to it
             word, _, rest = line.strip().partition(" ")
             said[word] = rest
-            if word in ("ready", "error"):
+            if "error" in said or {"pid", "ready"} <= said.keys():
                 break
-        if "ready" not in said:
+        if not {"pid", "ready"} <= said.keys():
             self.close()
             raise NvsimError(said.get("error", "the machine ended while it was being set up"), source=self.root,
                              hint=NEEDS)

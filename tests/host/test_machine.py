@@ -9,6 +9,7 @@ import time
 import pytest
 
 from nvsim import build, profile
+from nvsim import machine as machine_module
 from nvsim.machine import Machine, execute
 
 pytestmark = pytest.mark.host
@@ -102,6 +103,13 @@ def test_a_low_level_runtime_can_start_itself_from_an_overlay_of_its_folder(root
         with Machine(root) as own:
             seen = own.run(["sh", "-c", look], env=dict(os.environ))
     assert seen.stdout == runtime.read_text(), seen.stderr
+
+
+def test_process_1_may_be_ready_before_it_is_known(root, monkeypatch):
+    late = ["sh", "-c", "echo ready; sleep 0.2; echo pid 1; cat"]
+    monkeypatch.setattr(machine_module, "_enter", lambda options: late)
+    with Machine(root) as own:
+        assert own.pid == 1
 
 
 def test_exit_codes_and_signals_pass_through(root):
