@@ -1,10 +1,10 @@
 """What `nvidia-ctk runtime configure` writes is read by the engines themselves, and its removal leaves no trace."""
 
 import json
-import subprocess
 import tomllib
 
 import pytest
+from containerd_config import dumped, in_cri, pause_image
 from docker_daemon import running
 
 from toolkit.cmd.ctk.main import main
@@ -27,21 +27,10 @@ root = "{root}"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = true
 """
-CRI = ("plugins", "io.containerd.grpc.v1.cri")
 
 
 def configure(engine, *args):
     assert main(["nvidia-ctk", "--quiet", "runtime", "configure", "--runtime", engine, *args]) == 0
-
-
-def dumped(config):
-    """containerd's own view of a configuration file and of those that it imports."""
-    command = ["containerd", "-c", str(config), "config", "dump"]
-    return tomllib.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def in_cri(document):
-    return document[CRI[0]][CRI[1]]
 
 
 @pytest.mark.parametrize("drop_in", [True, False])
@@ -53,8 +42,9 @@ def test_containerd_reads_the_runtime_and_forgets_it(requires, tmp_path, drop_in
     before = dumped(config)
     args = ("--config", str(config), "--drop-in-config", str(path) if drop_in else "", "--set-as-default")
     configure("containerd", *args)
-    after = in_cri(dumped(config))
-    assert after["sandbox_image"] == "mine" and after["containerd"]["default_runtime_name"] == "nvidia"
+    whole = dumped(config)
+    after = in_cri(whole)
+    assert pause_image(whole) == "mine" and after["containerd"]["default_runtime_name"] == "nvidia"
     options = after["containerd"]["runtimes"]["nvidia"]["options"]
     assert options["BinaryName"] == "/usr/bin/nvidia-container-runtime" and options["SystemdCgroup"] is True
     assert "runc" in after["containerd"]["runtimes"]

@@ -4,10 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+from containerd_config import dumped, in_cri
 from docker_daemon import running
 
 pytestmark = pytest.mark.engine
@@ -59,9 +59,7 @@ def test_containerd_ends_at_the_signal_for_systemd_to_start_it_anew(requires, tm
         engine.kill()
         engine.stderr.close()
         engine.wait()
-    command = ["containerd", "-c", folder / "config.toml", "config", "dump"]
-    dumped = tomllib.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    cri = dumped["plugins"]["io.containerd.grpc.v1.cri"]
+    cri = in_cri(dumped(folder / "config.toml"))
     assert set(cri["containerd"]["runtimes"]) >= OURS and cri["cni"]["conf_dir"] == f"{folder}/cni"
 
 
