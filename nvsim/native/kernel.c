@@ -2,8 +2,11 @@
  *
  * A prestart hook: the container's state comes on stdin, its rootfs is mounted but not yet pivoted into, so both the
  * machine's /proc and the container's lie in the container's mount namespace.  Binds /proc/driver, /proc/devices,
- * /proc/modules, /proc/misc, /proc/version and the folders of /sys, as far as the machine replaced them.  A container without a procfs or sysfs of its own
- * is left alone. */
+ * /proc/modules, /proc/misc, /proc/version and the folders of /sys, as far as the machine replaced them.  A container
+ * without a procfs or sysfs of its own is left alone.
+ *
+ * On a real kernel these are no mounts, so what is mounted over them in a container may not come out where they are
+ * from, whatever propagation the container has: a kubelet's is rshared if one of its volumes is. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -55,7 +58,8 @@ static int is_filesystem(const char *path, long magic)
     return statfs(path, &found) == 0 && (long)found.f_type == magic;
 }
 
-/* Binds TOP/ENTRY of the machine over the container's, when both exist and the machine's is not the kernel's own. */
+/* Binds TOP/ENTRY of the machine over the container's, when both exist and the machine's is not the kernel's own: 0, or
+ * not 0 with errno set. */
 static int show(const char *rootfs, const char *top, const char *entry, long magic)
 {
     char base[PATH_MAX], target[PATH_MAX], source[PATH_MAX];
@@ -67,7 +71,7 @@ static int show(const char *rootfs, const char *top, const char *entry, long mag
     }
     if (!is_filesystem(base, magic) || is_filesystem(source, magic) || access(source, F_OK) || access(target, F_OK))
         return 0;
-    return mount(source, target, NULL, MS_BIND | MS_REC, NULL);
+    return mount(source, target, NULL, MS_BIND | MS_REC, NULL) || mount(NULL, target, NULL, MS_PRIVATE | MS_REC, NULL);
 }
 
 int main(int argc, char **argv)
@@ -83,9 +87,9 @@ int main(int argc, char **argv)
     }
     int failed = 0;
     for (size_t i = 0; i < sizeof(proc_entries) / sizeof(*proc_entries); i++)
-        failed |= show(argv[1], "/proc", proc_entries[i], PROC_SUPER_MAGIC);
+        failed |= 0 != show(argv[1], "/proc", proc_entries[i], PROC_SUPER_MAGIC);
     for (size_t i = 0; i < sizeof(sys_entries) / sizeof(*sys_entries); i++)
-        failed |= show(argv[1], "/sys", sys_entries[i], SYSFS_MAGIC);
+        failed |= 0 != show(argv[1], "/sys", sys_entries[i], SYSFS_MAGIC);
     if (failed)
         fprintf(stderr, "nvsim-kernel: cannot show the machine's /proc and /sys in %s: %s\n", argv[1], strerror(errno));
     return failed ? 1 : 0;

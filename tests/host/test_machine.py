@@ -1,5 +1,6 @@
 """A machine shows what was built, and leaves nothing behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -74,19 +75,38 @@ def test_writes_stay_on_the_machine(machine):
         assert not os.path.exists(f"{folder}/left-behind")
 
 
+def bundle_at(folder, *args, **more):
+    """A bundle whose container runs `cat` with these arguments; `more` is added to config.json."""
+    (folder / "rootfs" / "bin").mkdir(parents=True)
+    subprocess.run(["cp", "/bin/busybox", str(folder / "rootfs" / "bin" / "cat")], check=True)
+    subprocess.run(["runc", "spec"], cwd=folder, check=True)
+    config = json.loads((folder / "config.json").read_text())
+    config["process"] |= {"terminal": False, "args": ["/bin/cat", *args]}
+    config["linux"] |= more.pop("linux", {})
+    (folder / "config.json").write_text(json.dumps(config | more))
+    return str(folder)
+
+
+def run_in(machine, bundle):
+    with Machine(machine.root, cgroup="v1") as own:
+        return own.run(["runc", "run", "-b", bundle, f"nvsim-test-{os.getpid()}"])
+
+
 def test_a_container_sees_the_driver_in_proc_as_on_a_real_kernel(machine, tmp_path, requires):
     requires("runc", "busybox", "root")
-    bundle = tmp_path / "bundle"
-    (bundle / "rootfs" / "bin").mkdir(parents=True)
-    subprocess.run(["cp", "/bin/busybox", str(bundle / "rootfs" / "bin" / "cat")], check=True)
-    subprocess.run(["runc", "spec"], cwd=bundle, check=True)
-    config = (bundle / "config.json").read_text().replace('"terminal": true', '"terminal": false')
-    config = config.replace('"sh"', '"/bin/cat", "/proc/driver/nvidia/version", "/sys/module/nvidia/version"')
-    (bundle / "config.json").write_text(config)
-    with Machine(machine.root, cgroup="v1") as own:
-        seen = own.run(["runc", "run", "-b", str(bundle), f"nvsim-test-{os.getpid()}"])
+    seen = run_in(machine, bundle_at(tmp_path / "b", "/proc/driver/nvidia/version", "/sys/module/nvidia/version"))
     assert seen.returncode == 0, seen.stderr
     assert seen.stdout.count("550.54.15") == 2
+
+
+def test_a_mount_in_a_container_with_shared_mounts_covers_nothing_of_the_machine(machine, tmp_path, requires):
+    requires("runc", "busybox", "root")
+    rootfs, driver = tmp_path / "b/rootfs", "/proc/driver/nvidia"
+    covers = f"mount -t tmpfs none {rootfs}{driver} && cat {driver}/version >{rootfs}/seen"
+    hooks = {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", covers]}]}
+    bundle = bundle_at(tmp_path / "b", "/seen", hooks=hooks, linux={"rootfsPropagation": "rshared"})
+    seen = run_in(machine, bundle)
+    assert seen.returncode == 0 and "550.54.15" in seen.stdout, seen.stderr
 
 
 def test_a_low_level_runtime_can_start_itself_from_an_overlay_of_its_folder(root, tmp_path):
