@@ -1,7 +1,7 @@
 """containerd on an emulated machine: a daemon with everything of its own, called by `ctr`.
 
-Facts: containerd 1.6 to 2.1, `ctr run --help`; `--gpus` makes ctr call nvidia-container-cli from its own PATH; CDI
-devices by `--device` since 2.0.
+Facts: containerd 1.6 to 2.3, `ctr run --help`; `--gpus` makes ctr call nvidia-container-cli from its own PATH, without
+config.toml, until 2.2, and means CDI devices from 2.3 on; CDI devices by `--device` since 2.0.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from scenarios.request import RUNTIMES, Bind, Exec, Run
 from scenarios.versions import at_least
 
 CDI_SINCE = "2.0"
+USER_SINCE = "1.7"
 SOCKET = f"{RUN}/containerd.sock"
 START = 30.0  # seconds
 CONFIG = """version = 2
@@ -118,6 +119,8 @@ class Containerd:
         """The flags of ctr for a request."""
         if run.cdi and not at_least(self.version, CDI_SINCE):
             raise CannotExpress(f"ctr {self.version} has no CDI devices; containerd {CDI_SINCE} knows them")
+        if run.user and not at_least(self.version, USER_SINCE):
+            raise CannotExpress(f"ctr {self.version} has no --user; containerd {USER_SINCE} knows it")
         if run.gpus == "all":
             raise CannotExpress("ctr names GPUs one by one: --gpus 0")
         binary = f"/usr/bin/{run.runtime}" if run.runtime in RUNTIMES.values() else ""

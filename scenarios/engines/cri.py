@@ -42,6 +42,7 @@ runtime_type = "io.containerd.runc.v2"
 """
 RUNTIME = """[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
 runtime_type = "io.containerd.runc.v2"
+{annotations}
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
 BinaryName = "/usr/bin/{program}"
 """
@@ -56,11 +57,15 @@ def unready() -> str:
 
 
 def settings(folder: str) -> str:
-    """The configuration of the plug-in, with the toolkit's runtimes as handlers."""
+    """The configuration of the plug-in, with the toolkit's runtimes as handlers.
+
+    Where containerd does not read CDI annotations itself, it has to hand them on, as the toolkit's installer has it."""
     new = at_least(version_of("containerd"), "2.0")
     cdi = 'enable_cdi = true\ncdi_spec_dirs = ["/etc/cdi", "/var/run/cdi"]' \
         if at_least(version_of("containerd"), CDI_SINCE) and not new else ""
-    handlers = [RUNTIME.format(name=name, program=program) for name, program in RUNTIMES.items()]
+    annotations = "" if at_least(version_of("containerd"), CDI_SINCE) else 'container_annotations = ["cdi.k8s.io/*"]'
+    handlers = [RUNTIME.format(name=name, program=program, annotations=annotations)
+                for name, program in RUNTIMES.items()]
     return PLUGIN.format(pause=PAUSE, cdi=cdi, folder=folder) + "".join(handlers)
 
 

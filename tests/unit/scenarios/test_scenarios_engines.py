@@ -80,6 +80,10 @@ def test_ctr_gets_a_request_in_its_own_words() -> None:
                      "--mount", "type=bind,src=/a,dst=/b,options=rbind:rprivate:ro", "--cwd", "/w", "--detach"]
     with pytest.raises(CannotExpress, match="ctr names GPUs one by one"):
         ctr._words(request.parse_run("docker run --gpus all debian", "case"))
+    with pytest.raises(CannotExpress, match=r"ctr 1.6.20 has no --user; containerd 1.7 knows it"):
+        ctr._words(request.parse_run("docker run --user 1000 debian", "case"))
+    ctr.version = "1.7.0"
+    assert ctr._words(request.parse_run("docker run --user 1000 debian", "case")) == ["--user", "1000"]
 
 
 def test_engines_are_chosen_by_name_or_level() -> None:
