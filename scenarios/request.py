@@ -91,10 +91,14 @@ def parse_docker(engine: str, words: list[str], source: str) -> Run:
     given, rest = read_flags(words, source, SWITCHES, VALUES)
     if not rest:
         raise NvsimError("no image on the line", source=source, hint="docker run [FLAGS] IMAGE [COMMAND]")
-    gpus, capabilities = _gpus(given["gpus"][-1], f"{source}: --gpus") if "gpus" in given else ("", ())
+    asked = _last(given, "gpus")
+    by_hook = "gpus" in given and engine != "podman"
+    gpus, capabilities = _gpus(asked, f"{source}: --gpus") if by_hook else ("", ())
     binds = [_volume(v, f"{source}: -v") for v in given.get("volume", [])]
     binds += [_mount(v, f"{source}: --mount") for v in given.get("mount", [])]
     devices = given.get("device", [])
+    if engine == "podman":  # since 5.0; podman-run(1)
+        devices = [*devices, *(f"nvidia.com/gpu={name}" for name in asked.split(",") if name)]
     odd = [d for d in devices if not CDI_NAME.fullmatch(d)]
     if odd:
         raise NvsimError(f"not a CDI name: {describe(odd[0])}", source=f"{source}: --device",

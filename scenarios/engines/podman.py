@@ -20,6 +20,7 @@ from scenarios.model import Case
 from scenarios.request import Exec, Run, flags
 from scenarios.versions import at_least
 
+GPUS_SINCE = "5.0"
 # Root without CAP_SYS_RESOURCE cannot raise limits, and podman asks for more than the usual hard ones.
 CONF = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -67,6 +68,7 @@ class Podman:
     name = "podman"
     loaded = "podman"  # beside an archive: the mark that the store of all cases has it
     as_user: tuple[str, ...] = ()  # what leads a command to the user of the engine
+    state = RUN  # a folder of that user, on the machine
 
     def __init__(self, on: OnMachine, folder: str, images: str) -> None:
         self.version = version_of("podman")
@@ -78,8 +80,8 @@ class Podman:
         os.makedirs(images, exist_ok=True)
         limits = "pids_limit = 0" if on.case.cgroup == "v2" else ""  # a hybrid host's cgroup2 may lack that controller
         self._write("containers.conf", CONF.format(containers=limits))
-        self._write("storage.conf", STORAGE.format(folder, f'"{images}"', f"{RUN}/podman"))
-        shared = STORAGE.format(images, "", f"{RUN}/podman-images")
+        self._write("storage.conf", STORAGE.format(folder, f'"{images}"', f"{self.state}/podman"))
+        shared = STORAGE.format(images, "", f"{self.state}/podman-images")
         self._write("images.conf", shared.replace(f"{images}/graph", images))
 
     def _write(self, name: str, text: str) -> None:
@@ -105,9 +107,10 @@ class Podman:
                 pass
 
     def run(self, run: Run, image: Archive) -> Ran:
-        """`podman run` as a user of podman writes the request.  Raises CannotExpress for --gpus of podman 4."""
-        if run.gpus and run.engine != "podman" and not at_least(self.version, "5.0"):
-            raise CannotExpress(f"podman {self.version} accepts --gpus and ignores it; podman 5 knows it")
+        """`podman run` as a user of podman writes the request.  Raises CannotExpress for --gpus of docker."""
+        if run.gpus:
+            does = "takes names of CDI devices by it" if at_least(self.version, GPUS_SINCE) else "ignores it"
+            raise CannotExpress(f"--gpus is docker's: podman {self.version} {does}")
         return self._background(run, image) if run.detach else self._foreground(run, image)
 
     def _foreground(self, run: Run, image: Archive) -> Ran:

@@ -135,6 +135,7 @@ class Rootless(Podman):
 
     name = "podman-rootless"
     loaded = "podman-rootless"
+    state = RUNTIME_DIR
     as_user = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--")
 
     def _environment(self, storage: str = "storage.conf") -> dict[str, str]:

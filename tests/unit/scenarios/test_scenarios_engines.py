@@ -11,6 +11,7 @@ from scenarios import archive, request
 from scenarios.engines import containers, cri, docker, logs, on_machine, table
 from scenarios.engines.containerd import Containerd
 from scenarios.engines.containers import CannotExpress
+from scenarios.engines.podman import Podman
 from scenarios.request import Exec
 
 
@@ -68,6 +69,14 @@ def test_docker_says_which_version_has_words_for_a_request(version: str, line: s
     with pytest.raises(CannotExpress, match=said) as caught:
         daemon._refuse(run)
     assert caught.value.allowed
+
+
+@pytest.mark.parametrize(("version", "said"), [("4.3.1", "ignores it"), ("5.8.2", "takes names of CDI devices by it")])
+def test_podman_has_no_flag_that_means_the_hook(version: str, said: str) -> None:
+    engine = Podman.__new__(Podman)
+    engine.version = version
+    with pytest.raises(CannotExpress, match=rf"--gpus is docker's: podman {version} {said}"):
+        engine.run(request.parse_run("docker run --gpus all debian", "case"), archive.Archive("", "", ""))
 
 
 def test_ctr_gets_a_request_in_its_own_words() -> None:

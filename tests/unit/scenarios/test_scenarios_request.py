@@ -18,6 +18,11 @@ def test_flags_stop_at_the_image_and_the_rest_is_the_command() -> None:
     assert (parsed.image, parsed.command, parsed.env) == ("debian", ("nvidia-smi", "--list-gpus", "-e", "X=1"), ())
 
 
+def test_gpus_of_podman_are_cdi_devices() -> None:
+    parsed = run("podman run --gpus 0,2 --device nvidia.com/gpu=5 debian")
+    assert parsed.cdi == ("nvidia.com/gpu=5", "nvidia.com/gpu=0", "nvidia.com/gpu=2") and not parsed.gpus
+
+
 @pytest.mark.parametrize(("value", "gpus", "capabilities"), [
     ("all", "all", ()),
     ("2", "0,1", ()),
