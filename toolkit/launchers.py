@@ -64,8 +64,9 @@ def script(name: str, module: str, python: str, *, home: str = "") -> str:
         f"sys.path.insert(0, {home or _home()!r})\n"
         "import toolkit\n"
         f"sys.path[:1] = []; sys.path += {others!r}\n"
+        "from toolkit.leave import leave\n"
         f"from {module} import main\n"
-        f"sys.exit(main([{name!r}, *sys.argv[1:]]))\n"
+        f"leave(main([{name!r}, *sys.argv[1:]]))\n"
     )
 
 

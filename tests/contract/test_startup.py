@@ -126,3 +126,12 @@ def test_the_prestart_hook_imports_no_heavy_module(tmp_path):
 )
 def test_hooks_and_the_container_cli_import_no_heavy_module(tmp_path, module, argv):
     assert imported(module, *argv, folder=tmp_path) & NEVER == set()
+
+
+@pytest.mark.parametrize("hook", ["create-symlinks", "disable-device-node-modification", "update-application-profile"])
+def test_a_hook_of_which_a_container_has_many_imports_next_to_nothing(tmp_path, hook):
+    (tmp_path / "rootfs").mkdir()
+    state = json.dumps({"ociVersion": "1.0.2", "id": "x", "pid": 1, "bundle": str(tmp_path)}).encode()
+    names = imported("toolkit.cmd.cdi_hook.main", "nvidia-cdi-hook", hook, stdin=state, folder=tmp_path)
+    assert "toolkit.gather.bundle" in names
+    assert names & {"json", "re", "enum", "typing", "functools", "collections"} == set()

@@ -1,12 +1,12 @@
 """config.json of a bundle and the state on a hook's stdin, as JSON values.  Source: toolkit v1.20, internal/oci."""
 
-import json
 import os
 
 from toolkit.errors import SpecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import json
     from typing import Any
 
 _CAUSES = (  # Python's words for a syntax error → Go's, which operators know
@@ -46,6 +46,10 @@ def parse_json(data: bytes) -> "Any":
     if not text:
         raise SpecError("EOF", hint="the document is empty")
     try:
+        return _scanned(text)
+    except Exception:  # json says what is wrong, and reads what this Python's scanner cannot
+        import json
+    try:
         return json.JSONDecoder(parse_constant=_constant).raw_decode(text)[0]
     except RecursionError:
         raise SpecError("exceeded max depth", hint="no configuration is nested that deeply") from None
@@ -55,11 +59,32 @@ def parse_json(data: bytes) -> "Any":
         raise SpecError(str(e)) from None
 
 
+def _scanned(text: str) -> "Any":
+    """What `json` makes of a text, by the scanner in C that is below it.  The import of `json` takes a hook as long as
+    all else that it does."""
+    from _json import make_scanner
+
+    options: Any = _Options
+    return make_scanner(options)(text, 0)[0]
+
+
+class _Options:
+    """Those of json.JSONDecoder, as the scanner asks for them."""
+
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int = float, int
+
+    @staticmethod
+    def parse_constant(name: str) -> None:
+        _constant(name)
+
+
 def _constant(name: str) -> None:
     raise ValueError(f"invalid character '{name.lstrip('-')[0]}' looking for beginning of value")
 
 
-def _syntax_error(e: json.JSONDecodeError, text: str) -> SpecError:
+def _syntax_error(e: "json.JSONDecodeError", text: str) -> SpecError:
     if e.pos >= len(text) or e.msg.startswith("Unterminated"):
         return SpecError("unexpected EOF", hint="the document ends in the middle")
     cause = next((go for python, go in _CAUSES if e.msg.startswith(python)), e.msg)
