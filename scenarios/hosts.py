@@ -24,6 +24,9 @@ class Mig:
     nodes: tuple[str, str]
 
 
+Table = dict[str, object]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
     """A built host.  `gpus` are UUIDs by index, `minors` UUIDs by device minor.  `placeholders`: device nodes could not
@@ -37,27 +40,28 @@ class Host:
 
 
 def prepare(case: Case, root: str, *, runtimes: tuple[str, ...], toolkit: str = "", in_place: bool = False,
-            here: real.Real | None = None) -> Host:
+            here: real.Real | None = None, config: Table | None = None) -> Host:
     """Builds the machine of a case in the folder `root`, which must not exist.
 
     `toolkit` is the folder whose programs the machine gets in /usr/bin; `in_place` is for a reader that uses the tree
-    where it lies; `here` is this machine, if the case runs on its GPUs."""
+    where it lies; `here` is this machine, if the case runs on its GPUs; `config`: what an engine needs in config.toml.
+    """
     if here:
         real.lay(root)
-        _configure(case, root, runtimes, toolkit)
+        _configure(case, root, config_of(case, runtimes, config), toolkit)
         return Host(root=root, gpus=tuple(gpu.uuid for gpu in here.gpus),
                     minors={gpu.minor: gpu.uuid for gpu in here.gpus})
     machine = build.build(case.host, root, dev_root=root if in_place else "/")
-    _configure(case, root, runtimes, toolkit)
+    _configure(case, root, config_of(case, runtimes, config), toolkit)
     return Host(root=root, gpus=tuple(gpu.uuid for gpu in machine.gpus),
                 minors={gpu.minor: gpu.uuid for gpu in machine.gpus}, placeholders=bool(machine.placeholders),
                 nodes=machine.devices)
 
 
-def _configure(case: Case, root: str, runtimes: tuple[str, ...], toolkit: str) -> None:
+def _configure(case: Case, root: str, config: Table, toolkit: str) -> None:
     path = Path(root + CONFIG)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(toml.dumps(config_of(case, runtimes), f"{case.path}: config"), encoding="utf-8")
+    path.write_text(toml.dumps(config, f"{case.path}: config"), encoding="utf-8")
     if toolkit:
         _install(toolkit, root)
 
@@ -80,10 +84,11 @@ def _node(gpu_minor: int, instance: int, compute: int = -1) -> str:
     return f"/dev/nvidia-caps/nvidia-cap{capabilities.minor_of(gpu_minor, instance, compute)}"
 
 
-def config_of(case: Case, runtimes: tuple[str, ...]) -> dict[str, object]:
-    """What config.toml says: the engine's low-level runtime, the case's mode, then the case's own words, which win."""
-    runtime: dict[str, object] = {"runtimes": list(runtimes)} | ({"mode": case.mode} if case.mode else {})
-    return toml.merged({"nvidia-container-runtime": runtime}, case.config)
+def config_of(case: Case, runtimes: tuple[str, ...], config: Table | None = None) -> Table:
+    """What config.toml says: the engine's low-level runtime and what else it needs, the case's mode, then the case's
+    own words, which win."""
+    runtime: Table = {"runtimes": list(runtimes)} | ({"mode": case.mode} if case.mode else {})
+    return toml.merged({"nvidia-container-runtime": runtime} | (config or {}), case.config)
 
 
 def _install(toolkit: str, root: str) -> None:

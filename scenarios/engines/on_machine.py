@@ -88,9 +88,13 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 
 @contextlib.contextmanager
-def opened(runtime: str, level: str, case: Case, folder: str, tools: Tools) -> "Iterator[OnMachine]":
-    """Builds the machine of a case, enters it, runs `before`.  Raises NvsimError if a command of `before` fails."""
-    host = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit, here=tools.here)
+def opened(runtime: str, level: str, case: Case, folder: str, tools: Tools,
+           config: hosts.Table | None = None) -> "Iterator[OnMachine]":
+    """Builds the machine of a case, with what the engine needs in config.toml, enters it, runs `before`.
+
+    Raises NvsimError if a command of `before` fails."""
+    host = hosts.prepare(case, f"{folder}/host", runtimes=(runtime,), toolkit=tools.toolkit, here=tools.here,
+                         config=config)
     with Machine(host.root, cgroup=cgroup_view(runtime, case.cgroup)) as machine, tools.registered(machine.pid):
         on = OnMachine(case, level, folder, host, machine)
         if level == "engine":

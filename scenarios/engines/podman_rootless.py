@@ -29,6 +29,7 @@ USER = "user"  # the name, unless the real machine has given the id another one
 RUNTIME_DIR = f"{RUN}/user"  # not in /run/user: the machine may share that one with the real machine
 RANGE = "100000:65536"  # ids for its user namespaces: what useradd gives the first user
 SHARED = ("toolkit", "images", "probe", "podman-rootless")  # what a user reaches in a run's folder, beside the case's
+CONFIG: hosts.Table = {"nvidia-container-cli": {"no-cgroups": True}}  # as NVIDIA's installation guide has it for users
 LIMITS = (("/proc/sys/user/max_user_namespaces", "0"), ("/proc/sys/kernel/unprivileged_userns_clone", "0"))
 
 
@@ -56,11 +57,14 @@ def closed(path: str) -> list[str]:
 
 @contextlib.contextmanager
 def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
-    with opened("runc", "engine", case, folder, tools) as on:
+    with opened("runc", "engine", case, folder, tools, CONFIG) as on:
         images = f"{tools.folder}/{SHARED[-1]}"
         os.makedirs(images, exist_ok=True)
         os.chown(images, UID, UID)
         driver = Rootless(on, f"{folder}/podman", images)
+        # podman 5 makes the toolkit look into the folder of the user's own settings.
+        os.makedirs(f"{folder}/podman/.config")
+        os.symlink(os.path.dirname(hosts.CONFIG), f"{folder}/podman/.config/nvidia-container-runtime")
         os.chown(f"{folder}/podman", UID, UID)
         yield EngineSession(_ready(driver, on, tools), on, tools)
 
@@ -78,6 +82,8 @@ def _ready(driver: "Rootless", on: OnMachine, tools: Tools) -> "Rootless":
         # mount_too_revealing() in fs/namespace.c.
         _do(on, "mkdir", "-p", f"{RUN}/{kind}")
         _do(on, "mount", "-t", kind, "nvsim", f"{RUN}/{kind}")
+    # As systemd has it: what is mounted on the machine later is seen in the user's own namespace too.
+    _do(on, "mount", "--make-rshared", "/")
     scratch = f"{on.host.root}/{os.path.dirname(SPECS)}"
     _do(on, "mkdir", "-p", f"{scratch}/containers", f"{scratch}/specs")
     _do(on, "chown", str(UID), f"{scratch}/containers", f"{scratch}/specs")
