@@ -171,12 +171,13 @@ def test_testcontainers_finds_a_gpu_in_the_daemon_of_a_machine(tmp_path: Path, m
             with open(image.path, "rb") as f:
                 client.images.load(f.read())
             client.close()
-            gpu = DockerContainer(image.name).with_command("sleep 1000").with_env("NVIDIA_VISIBLE_DEVICES", "3")
+            gpu = DockerContainer(image.name).with_command("nvidia-smi -L").with_env("NVIDIA_VISIBLE_DEVICES", "3")
             own = {"network_mode": "none", "runtime": "nvidia", "cgroup_parent": f"/{cgroups.name('testcontainers')}"}
             with gpu.with_kwargs(**own) as container:
-                code, said = container.exec("nvidia-smi -L")
+                code = container.get_wrapped_container().wait()["StatusCode"]
+                said, wrong = container.get_logs()
     cgroups.remove_own("testcontainers")
-    assert code == 0 and said.decode().count("GPU-") == 1
+    assert (code, said.decode().count("GPU-")) == (0, 1), wrong
 
 
 def test_an_engine_that_is_not_there_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,10 @@
 
 import json
 import tarfile
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import UnixStreamServer
+from threading import Thread
 
 import pytest
 
@@ -69,6 +72,46 @@ def test_docker_says_which_version_has_words_for_a_request(version: str, line: s
     with pytest.raises(CannotExpress, match=said) as caught:
         daemon._refuse(run)
     assert caught.value.allowed
+
+
+def test_frames_of_docker_are_taken_apart() -> None:
+    frames = (b"\1\0\0\0\0\0\0\3one", b"\2\0\0\0\0\0\0\4oops", b"\1\0\0\0\0\0\1\0" + 256 * b"x")
+    assert docker.streams(b"".join(frames)) == ("one" + 256 * "x", "oops") and docker.streams(b"") == ("", "")
+
+
+def test_what_comes_along_with_the_head_of_dockers_answer_is_read(tmp_path: Path) -> None:
+    """A daemon under load sends the head and the first output at once; the SDK's exec_start then misses the output."""
+    sdk = pytest.importorskip("docker")
+
+    class Daemon(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            start = self.path.endswith("/start")
+            self.send_answer("vnd.docker.raw-stream" if start else "json",
+                             b"\1\0\0\0\0\0\0\2hi" if start else b'{"Id": "e"}')
+
+        def do_GET(self) -> None:
+            self.send_answer("json", b'{"ExitCode": 3}')
+
+        def send_answer(self, kind: str, body: bytes) -> None:
+            self.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Type: application/{kind}\r\n\r\n".encode() + body)
+            self.close_connection = True
+
+        def address_string(self) -> str:
+            return "a socket"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    socket = f"{tmp_path}/s"
+    with UnixStreamServer(socket, Daemon) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        engine = docker.Docker.__new__(docker.Docker)
+        engine._api, engine._error = sdk.APIClient(f"unix://{socket}", version="1.41"), sdk.errors.APIError
+        ran = engine.execute("c", Exec(name="c", command=("true",)))
+        engine._api.close()
+        server.shutdown()
+    assert (ran.exit, ran.stdout, ran.stderr) == (3, "hi", "")
 
 
 @pytest.mark.parametrize(("version", "said"), [("4.3.1", "ignores it"), ("5.8.2", "takes names of CDI devices by it")])
