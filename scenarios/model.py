@@ -47,13 +47,16 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Only:
-    """Where a case makes sense; empty: everywhere."""
+    """Where a case makes sense: on `names` alone (empty: everywhere), but not on `excluded`."""
 
     names: tuple[str, ...] = ()
     because: str = ""
+    excluded: tuple[str, ...] = ()
 
     def refuses(self, name: str) -> str:
         """Why a name is not among them, "" if it is."""
+        if name in self.excluded:
+            return f"not {name}: {self.because}"
         return "" if not self.names or name in self.names else f"only {', '.join(self.names)}: {self.because}"
 
 
@@ -141,12 +144,17 @@ def _config(fields: Fields) -> dict[str, object]:
 def _only(fields: Fields, key: str, known: tuple[str, ...]) -> Only:
     if key not in fields:
         return Only()
-    inner = Fields(fields.any(key), fields.at(key), ("only", "because"))
-    names = inner.texts("only")
+    inner = Fields(fields.any(key), fields.at(key), ("only", "not", "because"))
+    if ("only" in inner) == ("not" in inner):
+        raise NvsimError("expected one of 'only' and 'not'", source=fields.at(key),
+                         hint=f"{key}: {{only: [{known[0]}], because: …}}")
+    word = "only" if "only" in inner else "not"
+    names = inner.texts(word)
     for name in names:
         if name not in known:
-            raise NvsimError(f"unknown value {describe(name)}", source=inner.at("only"), hint=nearest(name, known))
-    return Only(names=names, because=inner.text("because"))
+            raise NvsimError(f"unknown value {describe(name)}", source=inner.at(word), hint=nearest(name, known))
+    because = inner.text("because")
+    return Only(names=names, because=because) if word == "only" else Only(excluded=names, because=because)
 
 
 def _host(fields: Fields, text: str | bytes, name: str) -> Profile:

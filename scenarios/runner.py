@@ -222,8 +222,10 @@ def places(job: Job) -> tuple[str, ...]:
 
 
 def known(job: Job, tools: Tools) -> dict[str, str]:
-    """The versions that expectations of a case may be about."""
-    return {job.engine.name: job.engine.version(), "toolkit": tools.toolkit_version}
+    """The versions that expectations of a case may be about: the one of podman also where a user has started it."""
+    version = job.engine.version()
+    return {job.engine.name: version, job.engine.name.removesuffix("-rootless"): version,
+            "toolkit": tools.toolkit_version}
 
 
 def _steps(job: Job, folder: str, tools: Tools, base: Result, trails: list[Trail]) -> Result:

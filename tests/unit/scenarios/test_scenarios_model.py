@@ -58,6 +58,15 @@ def test_a_driver_version_keeps_its_digits() -> None:
 def test_a_restriction_says_why() -> None:
     case = model.parse(SMALLEST + "engines: {only: runc, because: of this}\n", "c.yaml")[0]
     assert (case.engines.refuses("runc"), case.engines.refuses("crun")) == ("", "only runc: of this")
+    case = model.parse(SMALLEST + "engines: {not: [runc, crun], because: of that}\n", "c.yaml")[0]
+    assert (case.engines.refuses("podman"), case.engines.refuses("crun")) == ("", "not crun: of that")
+
+
+@pytest.mark.parametrize("words", ["{because: of this}", "{only: runc, not: crun, because: of this}"])
+def test_engines_are_named_one_way(words: str) -> None:
+    with pytest.raises(NvsimError, match="expected one of 'only' and 'not'") as caught:
+        model.parse(f"{SMALLEST}engines: {words}\n", "c.yaml")
+    assert caught.value.source == "c.yaml: engines" and caught.value.hint == "engines: {only: [spec], because: …}"
 
 
 def test_every_case_that_ships_parses_and_has_a_name_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """Results as people and programs read them."""
 
+import dataclasses
 import io
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from scenarios import model, report, runner
-from scenarios.engines.session import Engine
+from scenarios.engines.session import Engine, Tools
+from scenarios.images import Store
 from scenarios.result import Result
 
 CASE = model.parse("about: a bug\nreport: x/y#1\nhost: t4x1\nsteps: [{run: docker run debian}]\n", "c.yaml",
@@ -98,6 +100,13 @@ def test_a_plan_names_the_reason_why_a_case_does_not_run() -> None:
     jobs = runner.plan((case,), (engine("runc"), engine("crun", "not installed"), engine("runc", "not installed")))
     assert [(job.not_run, job.allowed) for job in jobs] == [
         ("", False), ("only runc: of crun", True), ("not installed", False)]
+
+
+def test_a_version_of_podman_is_that_of_a_users_podman_too(tmp_path: Path) -> None:
+    podman = dataclasses.replace(engine("podman-rootless"), version=lambda: "4.3.1")
+    tools = Tools(folder="", images=Store(str(tmp_path)), probe="", toolkit="", toolkit_version="1.20.0")
+    assert runner.known(runner.Job(CASE, podman), tools) == {
+        "podman-rootless": "4.3.1", "podman": "4.3.1", "toolkit": "1.20.0"}
 
 
 @pytest.mark.parametrize("words", [["--shard", "3/2"], ["--shard", "0/2"], ["-j", "0"], ["--level", "kernel"]])
