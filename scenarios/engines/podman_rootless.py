@@ -64,6 +64,7 @@ def _open(case: Case, folder: str, tools: Tools) -> Iterator[Session]:
         driver = Rootless(on, f"{folder}/podman", images)
         # podman 5 makes the toolkit look into the folder of the user's own settings.
         os.makedirs(f"{folder}/podman/.config")
+        os.chown(f"{folder}/podman/.config", UID, UID)
         os.symlink(os.path.dirname(hosts.CONFIG), f"{folder}/podman/.config/nvidia-container-runtime")
         os.chown(f"{folder}/podman", UID, UID)
         yield EngineSession(_ready(driver, on, tools), on, tools)
