@@ -109,7 +109,7 @@ class Containerd:
                             *run.command, container=name)
 
     def _logged(self, *words: str, container: str) -> Ran:
-        """`ctr` with what the program says in a file: from 2.0 on, ctr itself stops to read when the program ends."""
+        """`ctr` with what the program says in a file: that of 2.3 itself stops to read when the program ends."""
         log = f"{self._on.folder}/containerd/output-{self._made}"
         at = 2 if words[0] == "task" else 1
         done = self._ctr(*words[:at], "--log-uri", f"file://{log}", *words[at:])
