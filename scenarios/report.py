@@ -2,6 +2,8 @@
 
 import os
 import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich import box
@@ -45,8 +47,9 @@ class Report:
             self._print(indented(failure(result)))
         self._bar.advance(self._task)
 
-    def table(self, results: list[Result]) -> None:
-        """Every case with level, engine, time and result, what failed once more, and the sums.
+    def table(self, results: list[Result], unrun: Sequence[Result] = ()) -> None:
+        """Every case with level, engine, time and result, what failed once more, what should have run (`unrun`), and
+        the sums.
 
         A log is read from its end: a difference hundreds of rows above it would not be found."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -69,6 +72,8 @@ class Report:
             if result.status == "failed":
                 self._print(f"failed  {result.engine}  {result.case.name}", COLOURS["failed"])
                 self._print(indented(failure(result)))
+        for (engine, reason), count in Counter((result.engine, result.detail) for result in unrun).items():
+            self._print(f"not run, which fails in CI: {engine}, {count} of {len(results)}: {reason}", COLOURS["failed"])
         self._print(summary(results))
 
     def _print(self, text: str, style: str = "") -> None:

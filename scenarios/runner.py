@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("nvsim: interrupted; everything has been taken down", file=sys.stderr)
         return 130
-    view.table(results)
+    view.table(results, [result for result in results if result.status == "not run" and failed(result)])
     if here:
         print(parts(results))
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -66,6 +66,13 @@ def test_what_failed_is_shown_once_more_below_the_table_of_a_run_of_several() ->
     assert out.getvalue().endswith(last)
 
 
+def test_what_should_have_run_is_told_once_per_reason() -> None:
+    out = io.StringIO()
+    report.Report(3, Console(file=out, force_terminal=False)).table([NOT_RUN, NOT_RUN, PASSED], [NOT_RUN, NOT_RUN])
+    said = "not run, which fails in CI: crun, 2 of 3: crun is not installed\n1 passed, 2 not run in 4.5 s\n"
+    assert out.getvalue().endswith(said)
+
+
 def test_text_of_a_case_is_not_taken_for_markup() -> None:
     out = io.StringIO()
     report.Report(1, Console(file=out, force_terminal=False)).finished(
