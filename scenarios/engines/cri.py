@@ -53,7 +53,7 @@ def unready() -> str:
     missing = unavailable("containerd", "ctr", "runc")
     if missing or importlib.util.find_spec("cri_api"):
         return missing
-    return "no client of CRI is installed; pip install container-runtime-interface-api, or nvsim[engines]"
+    return "no client of CRI is installed; pip install 'gpu-container-harness[engines]'"
 
 
 def settings(folder: str) -> str:

@@ -40,7 +40,7 @@ def unready() -> str:
     missing = unavailable("dockerd", "containerd", "runc")
     if missing or importlib.util.find_spec("docker"):
         return missing
-    return "the docker SDK is not installed; pip install 'docker>=7', or nvsim with its extra `engines`"
+    return "the docker SDK is not installed; pip install 'gpu-container-harness[engines]'"
 
 
 @contextlib.contextmanager
