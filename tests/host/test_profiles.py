@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def tools(said: Profile, prefix: str) -> dict[str, dict[str, Any]]:
     inside = [] if root == "/" else ["chroot", root]
     folders = reckoned.folders(said)
     native = folders.get(said.arch, "")
-    path = {"LD_LIBRARY_PATH": root + native} if root != "/" and native else {}
+    own = sysconfig.get_config_var("LIBDIR")  # of a Python that is a library: the driver root has another one
+    path = {"LD_LIBRARY_PATH": f"{own}:{root}{native}"} if root != "/" and native else {}
     libraries = [f"{native}/{name}" for name in ("libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-encode.so.1")]
     commands: dict[str, tuple[list[str], dict[str, str]]] = {
         "ldconfig": (["sh", "-c", CACHED], {}),

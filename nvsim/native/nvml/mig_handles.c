@@ -112,10 +112,11 @@ void mig_settle(const struct nvsim_gpu *gpu, unsigned gi, unsigned ci, int there
     int entered = nvsim_board.header.dev_root[1] == '\0' || nvsim_board.header.dev_root[1] == ':';
     if (!entered || LOAD(gpu->minor) >= NVSIM_CAPABILITY_GPUS || !followed() || access(path, F_OK))
         return;
+    const char *last = there ? "/access" : ""; /* the file comes after its folder, and goes before it */
     if (ci == NVSIM_ABSENT_U32)
-        snprintf(path + length, sizeof path - (size_t)length, "/gi%u/access", gi);
+        snprintf(path + length, sizeof path - (size_t)length, "/gi%u%s", gi, last);
     else
-        snprintf(path + length, sizeof path - (size_t)length, "/gi%u/ci%u/access", gi, ci);
+        snprintf(path + length, sizeof path - (size_t)length, "/gi%u/ci%u%s", gi, ci, last);
     for (int left = SETTLE_MS; left && (access(path, F_OK) == 0) != there; left--)
         nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
 }
