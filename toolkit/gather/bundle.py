@@ -59,6 +59,10 @@ def parse_json(data: bytes) -> "Any":
         raise SpecError(str(e)) from None
 
 
+def _constant(name: str) -> None:
+    raise ValueError(f"invalid character '{name.lstrip('-')[0]}' looking for beginning of value")
+
+
 def _scanned(text: str) -> "Any":
     """What `json` makes of a text, by the scanner in C that is below it.  The import of `json` takes a hook as long as
     all else that it does."""
@@ -74,14 +78,7 @@ class _Options:
     strict = True
     object_hook = object_pairs_hook = None
     parse_float, parse_int = float, int
-
-    @staticmethod
-    def parse_constant(name: str) -> None:
-        _constant(name)
-
-
-def _constant(name: str) -> None:
-    raise ValueError(f"invalid character '{name.lstrip('-')[0]}' looking for beginning of value")
+    parse_constant = staticmethod(_constant)
 
 
 def _syntax_error(e: "json.JSONDecodeError", text: str) -> SpecError:
